@@ -1,0 +1,96 @@
+//! Events: the closed list of what an audit entry can speak of, as the contract's field `action`.
+
+use std::{fmt, str::FromStr};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// What happened.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Event {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Event {
+            /// Every event.
+            pub const ALL: &'static [Event] = &[$(Event::$name),+];
+
+            /// The event as stored and shown. Issued names never change.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Event::$name => $text,)+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// A key was made.
+    ApiKeyCreate = "api_key.create",
+    /// Keys were listed.
+    ApiKeyList = "api_key.list",
+    /// A key was revoked.
+    ApiKeyRevoke = "api_key.revoke",
+    /// A key looked at itself.
+    ApiKeyShowCurrent = "api_key.show_current",
+    /// Someone signed in, or tried to.
+    AuthLogin = "auth.login",
+    /// Someone signed out.
+    AuthLogout = "auth.logout",
+    /// A credential was refused.
+    AuthRefuse = "auth.refuse",
+    /// The audit log was read.
+    AuditRead = "audit.read",
+    /// Clusters were listed.
+    ClusterList = "cluster.list",
+    /// A cluster was looked at.
+    ClusterShow = "cluster.show",
+    /// A cluster was registered.
+    ClusterAdd = "cluster.add",
+    /// A cluster was removed.
+    ClusterRemove = "cluster.remove",
+    /// One object was read.
+    KubernetesGet = "kubernetes.get",
+    /// A collection was read.
+    KubernetesList = "kubernetes.list",
+    /// An object was created.
+    KubernetesCreate = "kubernetes.create",
+    /// An object was replaced.
+    KubernetesUpdate = "kubernetes.update",
+    /// An object was changed.
+    KubernetesPatch = "kubernetes.patch",
+    /// An object was deleted.
+    KubernetesDelete = "kubernetes.delete",
+    /// A request went over its owner's rate limit.
+    RequestLimit = "request.limit",
+    /// A request that reached no act: no such address, a wrong method, an unreadable body.
+    RequestReject = "request.reject",
+    /// Users were listed.
+    UserList = "user.list",
+    /// A user was made.
+    UserCreate = "user.create",
+    /// A user was disabled, enabled or otherwise changed.
+    UserChange = "user.change",
+    /// A user was assigned clusters and namespaces.
+    UserAssign = "user.assign",
+}
+
+/// The text names no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such audit event")]
+pub struct UnknownEvent;
+
+impl FromStr for Event {
+    type Err = UnknownEvent;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
+        Self::ALL.iter().copied().find(|event| event.as_str() == text).ok_or(UnknownEvent)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

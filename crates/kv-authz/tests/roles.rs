@@ -1,0 +1,178 @@
+//! The role matrix: every act by every built-in role and kind of credential, as a file that shows a change of policy as
+//! a readable diff. And what must hold whatever the matrix says.
+
+use kv_authz::{
+    Assignment, Assignments, ClusterId, ClusterScope, Denied, KeyId, NamespaceScope, Owner, Policy, Principal, Role,
+    SessionId, UserId, action,
+    authorize::decide,
+    kubernetes::{KubernetesTarget, KubernetesVerb, authorize_kubernetes},
+};
+use proptest::prelude::*;
+use std::{fmt::Write, sync::Arc};
+
+fn owner(role: Role, assignments: Assignments) -> Arc<Owner> {
+    Arc::new(Owner { id: UserId::from_parts(1, [1; 10]), name: "ann".into(), role, assignments })
+}
+
+fn session(owner: &Arc<Owner>) -> Principal {
+    Principal::Session { id: SessionId::from_parts(1, [2; 10]), owner: owner.clone(), agent: "web".into() }
+}
+
+fn key(owner: &Arc<Owner>) -> Principal {
+    Principal::ApiKey { id: KeyId::from_parts(1, [3; 10]), name: "ci".into(), owner: owner.clone() }
+}
+
+const VERBS: [KubernetesVerb; 6] = [
+    KubernetesVerb::Get,
+    KubernetesVerb::List,
+    KubernetesVerb::Create,
+    KubernetesVerb::Update,
+    KubernetesVerb::Patch,
+    KubernetesVerb::Delete,
+];
+
+fn target(plural: &str, group: &str, namespaced: bool, verb: KubernetesVerb) -> KubernetesTarget {
+    let collection = matches!(verb, KubernetesVerb::List | KubernetesVerb::Create);
+    KubernetesTarget {
+        cluster: ClusterId::from_parts(1, [4; 10]),
+        cluster_name: "prod".into(),
+        namespace: namespaced.then(|| "default".into()),
+        plural: plural.into(),
+        group: group.into(),
+        namespaced,
+        name: (!collection).then(|| "default".into()),
+        verb,
+    }
+}
+
+fn roles() -> Vec<Role> {
+    let custom = Role::Custom {
+        name: "deployer".into(),
+        grants: ["deployments:*", "pods:read", "*:logs"].iter().map(|g| g.parse().unwrap()).collect(),
+    };
+    Role::BUILT_IN.into_iter().chain([custom]).collect()
+}
+
+#[test]
+fn role_matrix() {
+    let mut text = String::new();
+    let mark = |allowed: bool| if allowed { '✔' } else { '✘' };
+    let _ = writeln!(text, "acts on KubeVision's own objects: by session, by key, by key where keys may administer\n");
+    let _ = write!(text, "{:<24}", "");
+    roles().iter().for_each(|role| drop(write!(text, "{:<10}", role.name())));
+    for line in action::table() {
+        let _ = write!(text, "\n{:<24}", line.name);
+        for role in roles() {
+            let owner = owner(role, Assignments::everything());
+            let pass = |principal, keys_may_administer| {
+                mark(decide(principal, &line.rule, Policy { keys_may_administer }).is_ok())
+            };
+            let cell: String =
+                [pass(&session(&owner), false), pass(&key(&owner), false), pass(&key(&owner), true)].iter().collect();
+            let _ = write!(text, "{cell:<10}");
+        }
+    }
+    let kinds = [
+        ("pods", "", true),
+        ("deployments", "apps", true),
+        ("secrets", "", true),
+        ("roles", "rbac.authorization.k8s.io", true),
+        ("widgets", "example.com", true),
+        ("namespaces", "", false),
+        ("nodes", "", false),
+        ("clusterroles", "rbac.authorization.k8s.io", false),
+    ];
+    let _ = writeln!(
+        text,
+        "\n\nKubernetes, assigned to the whole cluster: get list create update patch delete (✱ masked)\n"
+    );
+    let _ = write!(text, "{:<24}", "");
+    roles().iter().for_each(|role| drop(write!(text, "{:<10}", role.name())));
+    for (plural, group, namespaced) in kinds {
+        let _ = write!(text, "\n{:<24}", kv_authz::Resource::kubernetes(plural, group).as_str());
+        for role in roles() {
+            let owner = owner(role, Assignments::everything());
+            let cell: String = VERBS
+                .into_iter()
+                .map(|verb| match authorize_kubernetes(&session(&owner), &target(plural, group, namespaced, verb)) {
+                    Ok(allowed) if allowed.mask_secrets => '✱',
+                    Ok(_) => '✔',
+                    Err(_) => '✘',
+                })
+                .collect();
+            let _ = write!(text, "{cell:<10}");
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_restricted_user_sees_their_namespaces_only() {
+    let cluster = ClusterId::from_parts(1, [4; 10]);
+    let line = |cluster| Assignment {
+        cluster: ClusterScope::One(cluster),
+        namespaces: NamespaceScope::Named(["default".to_owned()].into()),
+    };
+    let ann = session(&owner(Role::Ops, Assignments::new(vec![line(cluster)])));
+    let mut pods = target("pods", "", true, KubernetesVerb::Get);
+    assert!(authorize_kubernetes(&ann, &pods).is_ok());
+    pods.namespace = Some("kube-system".into());
+    assert_eq!(authorize_kubernetes(&ann, &pods).unwrap_err(), Denied::Hidden);
+    let nodes = authorize_kubernetes(&ann, &target("nodes", "", false, KubernetesVerb::List)).unwrap_err();
+    assert!(matches!(nodes, Denied::Forbidden { missing } if missing.to_string() == "nodes:read"));
+    let mut namespace = target("namespaces", "", false, KubernetesVerb::Get);
+    assert!(authorize_kubernetes(&ann, &namespace).is_ok());
+    namespace.name = Some("kube-system".into());
+    assert_eq!(authorize_kubernetes(&ann, &namespace).unwrap_err(), Denied::Hidden);
+    let stranger = session(&owner(Role::Ops, Assignments::new(vec![line(ClusterId::from_parts(2, [9; 10]))])));
+    assert_eq!(authorize_kubernetes(&stranger, &pods).unwrap_err(), Denied::Hidden);
+}
+
+#[test]
+fn attack_104_role_names_are_exact() {
+    for name in ["Admin", "ADMIN", "admin ", " admin", "ａｄｍｉｎ", "", "root"] {
+        assert_eq!(Role::built_in(name), None, "{name:?}");
+    }
+}
+
+#[test]
+fn attack_102_a_custom_role_without_grants_holds_nothing() {
+    let owner = owner(Role::Custom { name: "empty".into(), grants: vec![] }, Assignments::everything());
+    for verb in VERBS {
+        assert!(authorize_kubernetes(&session(&owner), &target("pods", "", true, verb)).is_err());
+    }
+}
+
+proptest! {
+    /// A key is never allowed what its owner is not.
+    #[test]
+    fn allowed_for_the_key_is_allowed_for_the_owner(
+        role in prop::sample::select(roles()),
+        resource in prop::sample::select(vec![
+            ("pods", "", true), ("secrets", "", true), ("nodes", "", false), ("namespaces", "", false),
+            ("rolebindings", "rbac.authorization.k8s.io", true), ("widgets", "example.com", true),
+        ]),
+        verb in prop::sample::select(VERBS.to_vec()),
+        namespace in "[ab]",
+        assigned in prop::option::of(prop::collection::btree_set("[ab]", 0..3)),
+        keys_may_administer: bool,
+    ) {
+        let namespaces = assigned.map_or(NamespaceScope::All, NamespaceScope::Named);
+        let owner = owner(role, Assignments::new(vec![Assignment { cluster: ClusterScope::Every, namespaces }]));
+        let mut target = target(resource.0, resource.1, resource.2, verb);
+        target.namespace = target.namespace.map(|_| namespace.clone());
+        let by_key = authorize_kubernetes(&key(&owner), &target);
+        let by_owner = authorize_kubernetes(&session(&owner), &target);
+        if let Ok(by_key) = &by_key {
+            let by_owner = by_owner.as_ref().expect("the key was allowed more than its owner");
+            prop_assert_eq!(&by_key.reach, &by_owner.reach);
+            prop_assert!(by_key.mask_secrets || !by_owner.mask_secrets);
+        }
+        for line in action::table() {
+            let policy = Policy { keys_may_administer };
+            if decide(&key(&owner), &line.rule, policy).is_ok() {
+                prop_assert!(decide(&session(&owner), &line.rule, policy).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Writing audit entries, begun or finished. Insert only: nothing here changes or deletes an entry.
+
+use crate::{
+    admission::{EntryEnd, Request},
+    backend::AnyConn,
+    error::Result,
+    row::{bytes, micros, text},
+    schema::{audit_entries, audit_outcomes},
+};
+use diesel::{ExpressionMethods, RunQueryDsl};
+use kv_authz::{
+    EntryId, Permit, Unusable,
+    audit::{Detail, Entry, Fact, Finish, Origin, Outcome},
+};
+use time::OffsetDateTime;
+
+/// What an act of the store needs to put itself on record, beside its permit.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// The entry's id.
+    pub id: EntryId,
+    /// Where the request came from.
+    pub origin: Origin,
+    /// When.
+    pub now: OffsetDateTime,
+}
+
+/// The columns of an entry, as both databases store them.
+pub(crate) struct Row {
+    pub(crate) id: Vec<u8>,
+    pub(crate) user_id: Option<Vec<u8>>,
+    pub(crate) user_name: String,
+    pub(crate) agent: String,
+    pub(crate) key_id: Option<Vec<u8>>,
+    pub(crate) action: &'static str,
+    pub(crate) resource: String,
+    pub(crate) resource_name: Option<String>,
+    pub(crate) cluster: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) ip: Option<String>,
+    pub(crate) user_agent: String,
+    pub(crate) request_id: String,
+    pub(crate) count: i64,
+    pub(crate) status_code: Option<i64>,
+    pub(crate) outcome: Option<&'static str>,
+    pub(crate) detail: String,
+}
+
+/// Facts as stored.
+pub(crate) fn facts(detail: &Detail) -> String {
+    // A map of text to text always has a JSON form.
+    serde_json::to_string(detail).unwrap_or_default().replace("\\u0000", "\\ufffd")
+}
+
+impl Row {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self::new(&request.entry, request.finish.as_ref(), request.count)
+    }
+
+    fn new(entry: &Entry, finish: Option<&Finish>, count: u32) -> Self {
+        let detail = finish.map_or_else(|| facts(&entry.detail), |finish| facts(&entry.detail_with(finish)));
+        let named = |name: &Option<String>| name.as_deref().map(text);
+        Self {
+            id: bytes(entry.id),
+            user_id: entry.actor.user_id.map(|id| bytes(id)),
+            user_name: text(&entry.actor.user),
+            agent: text(&entry.actor.agent),
+            key_id: entry.actor.key_id.map(|id| bytes(id)),
+            action: entry.event.as_str(),
+            resource: text(&entry.target.resource),
+            resource_name: named(&entry.target.name),
+            cluster: named(&entry.target.cluster),
+            namespace: named(&entry.target.namespace),
+            ip: entry.origin.ip.map(|ip| ip.to_string()),
+            user_agent: text(&entry.origin.user_agent),
+            request_id: text(&entry.origin.request_id),
+            count: i64::from(count),
+            status_code: finish.map(|finish| i64::from(finish.status)),
+            outcome: finish.map(|finish| finish.outcome.as_str()),
+            detail,
+        }
+    }
+
+    fn insert(self, conn: &mut AnyConn, at: i64) -> Result<()> {
+        diesel::insert_into(audit_entries::table)
+            .values((
+                audit_entries::id.eq(self.id),
+                audit_entries::at.eq(at),
+                audit_entries::user_id.eq(self.user_id),
+                audit_entries::user_name.eq(self.user_name),
+                audit_entries::agent.eq(self.agent),
+                audit_entries::key_id.eq(self.key_id),
+                audit_entries::action.eq(self.action),
+                audit_entries::resource.eq(self.resource),
+                audit_entries::resource_name.eq(self.resource_name),
+                audit_entries::cluster.eq(self.cluster),
+                audit_entries::namespace.eq(self.namespace),
+                audit_entries::ip.eq(self.ip),
+                audit_entries::user_agent.eq(self.user_agent),
+                audit_entries::request_id.eq(self.request_id),
+                audit_entries::count.eq(self.count),
+                audit_entries::status_code.eq(self.status_code),
+                audit_entries::outcome.eq(self.outcome),
+                audit_entries::detail.eq(self.detail),
+            ))
+            .execute(conn)?;
+        Ok(())
+    }
+}
+
+/// Writes the entry of an admitted request.
+pub(crate) fn insert(conn: &mut AnyConn, request: &Request, now: i64) -> Result<()> {
+    Row::of(request).insert(conn, now)
+}
+
+/// Writes the entry of a refused request, finished at once.
+pub(crate) fn insert_refusal(conn: &mut AnyConn, request: &Request, reason: Unusable, now: i64) -> Result<()> {
+    let entry = Entry { detail: Detail::none(), ..request.entry.clone() };
+    let finish =
+        Finish { outcome: Outcome::Denied, status: 401, detail: Detail::none().with(Fact::Reason, reason.to_string()) };
+    Row::new(&entry, Some(&finish), request.count).insert(conn, now)
+}
+
+/// Writes the finished entry of an act on the store's own objects, in the act's transaction. The actor, the event and
+/// the target are the permit's.
+pub(crate) fn insert_act<A: kv_authz::Action>(
+    conn: &mut AnyConn,
+    permit: &Permit<A>,
+    occasion: &Occasion,
+    finish: Finish,
+) -> Result<()> {
+    let entry = Entry {
+        id: occasion.id,
+        actor: permit.actor().clone(),
+        event: permit.event(),
+        target: permit.target().clone(),
+        origin: occasion.origin.clone(),
+        detail: Detail::none(),
+    };
+    insert_finished(conn, &entry, finish, occasion.now)
+}
+
+/// Writes an entry together with its end.
+pub(crate) fn insert_finished(conn: &mut AnyConn, entry: &Entry, finish: Finish, now: OffsetDateTime) -> Result<()> {
+    Row::new(entry, Some(&finish), 1).insert(conn, micros(now))
+}
+
+/// Writes the end of an entry, unless it has one.
+pub(crate) fn insert_outcome(conn: &mut AnyConn, end: &EntryEnd, now: i64) -> Result<()> {
+    let written = diesel::insert_into(audit_outcomes::table)
+        .values((
+            audit_outcomes::entry_id.eq(bytes(end.entry)),
+            audit_outcomes::entry_at.eq(micros(end.entry_at)),
+            audit_outcomes::at.eq(now),
+            audit_outcomes::status_code.eq(i64::from(end.finish.status)),
+            audit_outcomes::outcome.eq(end.finish.outcome.as_str()),
+            audit_outcomes::detail.eq(facts(&end.finish.detail)),
+        ))
+        .execute(conn)
+        .map_err(crate::StoreError::from);
+    match written {
+        Ok(_) | Err(crate::StoreError::Conflict) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,204 @@
+//! The two databases behind one connection type, chosen by URL, and the pools of such connections.
+//!
+//! No query is written here, and no other room opens a connection.
+
+use crate::error::{Result, StoreError};
+use diesel::{Connection, ConnectionError, connection::SimpleConnection};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum AnyConn {
+    Pg(diesel::PgConnection),
+    Sqlite(diesel::SqliteConnection),
+}
+
+/// Which database a URL names. Unprintable as a whole, for it may carry a password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file of this process alone.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(String),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite://<path>`, `postgres://…` or `postgresql://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`] for anything else, so that a typing error never makes an empty database.
+    pub fn parse(url: &str) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if path.is_empty() || path.contains('?') {
+                return Err(StoreError::Setup("a SQLite URL is sqlite://<path of the file>, without options".into()));
+            }
+            return Ok(Self::Sqlite(PathBuf::from(path)));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        Err(StoreError::Setup("the database URL must begin with sqlite://, postgres:// or postgresql://".into()))
+    }
+
+    /// Whether this is SQLite.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    /// `sqlite` or `postgresql`, for logs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        if self.is_sqlite() { "sqlite" } else { "postgresql" }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// What a pool's connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The admission statement. Never cancelled: a cancelled wait for a synchronous standby reports success.
+    Admission,
+    /// Everything else; each statement bounded in time.
+    General,
+}
+
+/// How long a caller waits for a connection before the database counts as unavailable.
+const CHECKOUT: Duration = Duration::from_millis(900);
+
+/// Sooner gone than the callers' patience with one statement, so that a black hole frees its connection.
+const POSTGRES_LIMITS: &[(&str, &str)] = &[
+    ("connect_timeout", "2"),
+    ("tcp_user_timeout", "3000"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "2"),
+    ("application_name", "kubevision"),
+];
+
+#[derive(Debug)]
+pub(crate) struct Manager {
+    url: DatabaseUrl,
+    purpose: Purpose,
+}
+
+/// A pooled connection and whether it has failed.
+pub(crate) struct Pooled {
+    pub(crate) conn: AnyConn,
+    pub(crate) broken: bool,
+}
+
+pub(crate) type Pool = r2d2::Pool<Manager>;
+
+/// A pool of up to `size` connections, opened as needed.
+pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32) -> Result<Pool> {
+    r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .connection_timeout(CHECKOUT)
+        .test_on_check_out(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .error_handler(Box::new(LogOnce))
+        .build(Manager { url: url.clone(), purpose })
+        .map_err(|error| StoreError::unavailable("opening the database", error))
+}
+
+/// r2d2 tells of each failed attempt to connect; the requests that miss the connection tell it better.
+#[derive(Debug)]
+struct LogOnce;
+
+impl<E: fmt::Display> r2d2::HandleError<E> for LogOnce {
+    fn handle_error(&self, error: E) {
+        tracing::debug!(%error, "connecting to the database failed");
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Pooled;
+    type Error = ConnectionError;
+
+    fn connect(&self) -> Result<Pooled, ConnectionError> {
+        let conn = match &self.url {
+            DatabaseUrl::Sqlite(path) => AnyConn::Sqlite(open_sqlite(path)?),
+            DatabaseUrl::Postgres(url) => AnyConn::Pg(open_postgres(url, self.purpose)?),
+        };
+        Ok(Pooled { conn, broken: false })
+    }
+
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ConnectionError> {
+        pooled.conn.batch_execute("SELECT 1").map_err(ConnectionError::CouldntSetupConfiguration)
+    }
+
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.broken || std::thread::panicking()
+    }
+}
+
+fn open_sqlite(path: &Path) -> Result<diesel::SqliteConnection, ConnectionError> {
+    let path = path.to_str().ok_or_else(|| ConnectionError::InvalidConnectionUrl("the path is not UTF-8".into()))?;
+    let mut conn = diesel::SqliteConnection::establish(path)?;
+    // FULL: a commit that was acknowledged survives a power cut, which is what an audit log is for.
+    conn.batch_execute(
+        "PRAGMA busy_timeout=1000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; \
+         PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
+    )
+    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, ConnectionError> {
+    let mut url = url.to_owned();
+    for (name, value) in POSTGRES_LIMITS {
+        if !url.contains(&format!("{name}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{name}={value}"));
+        }
+    }
+    let mut conn = diesel::PgConnection::establish(&url)?;
+    let limits = match purpose {
+        // One plan for all batches: planning it anew would cost more than running it.
+        Purpose::Admission => "SET plan_cache_mode = force_generic_plan;",
+        Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '2s';",
+    };
+    conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits}"))
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_schemes_open_a_database() {
+        assert!(DatabaseUrl::parse("sqlite:///var/lib/kv.db").unwrap().is_sqlite());
+        assert_eq!(DatabaseUrl::parse("postgres://kv@db/kv").unwrap().kind(), "postgresql");
+        for url in [
+            "",
+            "kv.db",
+            "sqlite:kv.db",
+            "sqlite://",
+            "sqlite://kv.db?mode=memory",
+            "\"postgres://kv@db\"",
+            "mysql://kv@db",
+        ] {
+            assert!(DatabaseUrl::parse(url).is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_does_not_print_its_password() {
+        let url = DatabaseUrl::parse("postgres://kv:hunter2@db/kv").unwrap();
+        assert_eq!(format!("{url:?}"), "postgresql");
+    }
+}

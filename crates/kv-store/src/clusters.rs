@@ -1,0 +1,164 @@
+//! Clusters: registered, listed, removed. The way into one is kept sealed; this room cannot open it.
+
+use crate::{
+    audit::{self, Occasion},
+    backend::AnyConn,
+    basis::{ActError, Basis, confirm},
+    error::{Result, StoreError},
+    row::{bytes, id, micros, time},
+    schema::{clusters, revisions},
+    store::Store,
+};
+use ::time::OffsetDateTime;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use kv_authz::{
+    Action, ClusterId, Permit,
+    audit::{Detail, Fact, Finish},
+};
+
+/// A cluster about to be registered.
+#[derive(Clone)]
+pub struct NewCluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its name, unique.
+    pub name: String,
+    /// The address of its API server, for display.
+    pub server: String,
+    /// The way in, sealed for this id.
+    pub sealed: Vec<u8>,
+}
+
+/// A registered cluster, without the way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterRecord {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its name.
+    pub name: String,
+    /// The address of its API server.
+    pub server: String,
+    /// When it was registered.
+    pub created_at: OffsetDateTime,
+}
+
+/// Every cluster, as of one version of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterList {
+    /// The version, for [`Basis::clusters_version`].
+    pub version: i64,
+    /// The clusters by name.
+    pub clusters: Vec<ClusterRecord>,
+}
+
+/// Why a cluster was not registered or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterRefused {
+    /// The name is taken.
+    #[error("a cluster of this name is registered")]
+    NameTaken,
+    /// There is no such cluster.
+    #[error("there is no such cluster")]
+    NoSuchCluster,
+}
+
+/// The version of the list of clusters.
+pub(crate) fn version(conn: &mut AnyConn) -> Result<i64> {
+    Ok(revisions::table.find("clusters").select(revisions::version).first(conn)?)
+}
+
+fn bump(conn: &mut AnyConn) -> Result<()> {
+    diesel::update(revisions::table.find("clusters"))
+        .set(revisions::version.eq(revisions::version + 1))
+        .execute(conn)?;
+    Ok(())
+}
+
+impl Store {
+    /// Registers a cluster.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] where the name is taken.
+    pub fn add_cluster<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        cluster: &NewCluster,
+        occasion: &Occasion,
+    ) -> Result<(), ActError<ClusterRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            bump(conn)?;
+            let inserted = diesel::insert_into(clusters::table)
+                .values((
+                    clusters::id.eq(bytes(cluster.id)),
+                    clusters::name.eq(&cluster.name),
+                    clusters::server.eq(&cluster.server),
+                    clusters::sealed.eq(&cluster.sealed),
+                    clusters::created_at.eq(micros(occasion.now)),
+                ))
+                .execute(conn)
+                .map_err(StoreError::from);
+            match inserted {
+                Err(StoreError::Conflict) => return Err(ActError::Refused(ClusterRefused::NameTaken)),
+                other => other?,
+            };
+            let facts = Detail::none().with(Fact::ObjectId, cluster.id.to_string()).with(Fact::After, &*cluster.server);
+            audit::insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            Ok(())
+        })
+    }
+
+    /// Removes a cluster and every assignment to it.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] where there is none of this id.
+    pub fn remove_cluster<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        cluster: ClusterId,
+        occasion: &Occasion,
+    ) -> Result<(), ActError<ClusterRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            bump(conn)?;
+            let row = clusters::table.filter(clusters::id.eq(bytes(cluster)));
+            if diesel::delete(row).execute(conn)? == 0 {
+                return Err(ActError::Refused(ClusterRefused::NoSuchCluster));
+            }
+            let facts = Detail::none().with(Fact::ObjectId, cluster.to_string());
+            audit::insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            Ok(())
+        })
+    }
+
+    /// Every cluster, with the version of the list read first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn list_clusters(&self) -> Result<ClusterList> {
+        self.read(|conn| {
+            let version = version(conn)?;
+            let rows = clusters::table
+                .order(clusters::name)
+                .select((clusters::id, clusters::name, clusters::server, clusters::created_at))
+                .load::<(Vec<u8>, String, String, i64)>(conn)?;
+            let clusters = rows.into_iter().map(|(bytes, name, server, created)| {
+                Ok(ClusterRecord { id: id(&bytes)?, name, server, created_at: time(created)? })
+            });
+            Ok(ClusterList { version, clusters: clusters.collect::<Result<_>>()? })
+        })
+    }
+
+    /// The sealed way into a cluster.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sealed_cluster(&self, cluster: ClusterId) -> Result<Option<Vec<u8>>> {
+        self.read(|conn| {
+            let row = clusters::table.filter(clusters::id.eq(bytes(cluster)));
+            Ok(row.select(clusters::sealed).first(conn).optional()?)
+        })
+    }
+}

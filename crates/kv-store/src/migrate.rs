@@ -1,0 +1,53 @@
+//! Migrations: embedded, the same list for both databases, run by whoever opens the database first.
+
+use crate::{
+    backend::AnyConn,
+    error::{Result, StoreError},
+};
+use diesel::connection::SimpleConnection;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// Guards the migrations of one PostgreSQL database; diesel_migrations takes no lock of its own.
+const LOCK: i64 = 0x6b76_6d69_6772;
+
+/// Brings the schema up to date; harmless when it is. Of several servers starting at once, one migrates.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub(crate) fn run(conn: &mut AnyConn) -> Result<()> {
+    let failed = |error| StoreError::unavailable("migrating the schema", error);
+    match conn {
+        AnyConn::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE).map(drop).map_err(failed),
+        AnyConn::Pg(pg) => {
+            pg.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
+            let done = pg.run_pending_migrations(POSTGRES).map(drop).map_err(failed);
+            pg.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})"))?;
+            done
+        }
+    }
+}
+
+/// Whether every migration of this version has run.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub(crate) fn is_current(conn: &mut AnyConn) -> Result<bool> {
+    let pending = match conn {
+        AnyConn::Sqlite(sqlite) => sqlite.has_pending_migration(SQLITE),
+        AnyConn::Pg(pg) => pg.has_pending_migration(POSTGRES),
+    };
+    pending.map(|pending| !pending).map_err(|error| StoreError::unavailable("reading the schema's version", error))
+}
+
+/// Undoes every migration, newest first; for the test that goes up, down and up again.
+#[cfg(test)]
+pub(crate) fn revert(conn: &mut AnyConn) -> Result<()> {
+    let undone = match conn {
+        AnyConn::Sqlite(sqlite) => sqlite.revert_all_migrations(SQLITE).map(drop),
+        AnyConn::Pg(pg) => pg.revert_all_migrations(POSTGRES).map(drop),
+    };
+    undone.map_err(|error| StoreError::unavailable("reverting the schema", error))
+}

@@ -1,0 +1,34 @@
+//! Transactions that write. On SQLite they take the write lock at once: one that read first would fail as soon as two
+//! of them overlap. Nothing slow happens inside: no hashing, no network.
+
+use crate::{
+    backend::AnyConn,
+    error::{Result, StoreError},
+};
+use diesel::{
+    Connection,
+    connection::{AnsiTransactionManager, TransactionManager},
+};
+
+/// Runs `work` in a transaction that commits if it returns `Ok`.
+pub(crate) fn write<T, E: From<StoreError>>(
+    conn: &mut AnyConn,
+    work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+) -> Result<T, E> {
+    type Manager = <AnyConn as Connection>::TransactionManager;
+    let begun = match conn {
+        AnyConn::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE"),
+        AnyConn::Pg(pg) => AnsiTransactionManager::begin_transaction(pg),
+    };
+    begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))?;
+    match work(conn) {
+        Ok(value) => {
+            Manager::commit_transaction(conn).map_err(|error| StoreError::unavailable("committing", error))?;
+            Ok(value)
+        }
+        Err(error) => {
+            Manager::rollback_transaction(conn).map_err(|error| StoreError::unavailable("rolling back", error))?;
+            Err(error)
+        }
+    }
+}

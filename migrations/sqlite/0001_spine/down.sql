@@ -1,0 +1,9 @@
+DROP TABLE audit_outcomes;
+DROP TABLE audit_entries;
+DROP TABLE api_key_uses;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE assignments;
+DROP TABLE revisions;
+DROP TABLE clusters;
+DROP TABLE users;
