@@ -67,15 +67,16 @@ pub(crate) fn check(input: &[u8], environment: Environment) -> Result<&[u8; KEY_
 
 /// The 48 bits that eight letters and digits stand for in base64url.
 ///
-/// All eight at once in one register: no table whose cache lines depend on the secret, no buffer to wipe afterwards.
+/// All eight at once in one register, for text whose alphabet was checked: no buffer to wipe, and a third of the time.
 fn decode(characters: [u8; 8]) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let text = u64::from_be_bytes(characters);
-    // One in each byte that is at least `first`. ASCII leaves the top bit free, which keeps each byte's borrow to itself.
-    let from = |first: u8| ((text | (0x80 * EACH)) - u64::from(first) * EACH) >> 7 & EACH;
+    // Among ASCII letters and digits 0x40 marks the letters, and with it 0x20 the small ones: a one in each such byte.
+    let letter = text >> 6 & EACH;
+    let small = text >> 5 & letter;
 
-    // `0` stands for 52, `A` for 0 and `a` for 26; in ASCII they are 48, 65 and 97.
-    let sextets = text + (52 - 48) * EACH - from(b'A') * (4 + 65) - from(b'a') * (97 - 26 - 65);
+    // `0` stands for 52, `A` for 0 and `a` for 26; in ASCII they are 48, 65 and 97. No byte borrows from the next.
+    let sextets = text + (52 - 48) * EACH - letter * (52 - 48 + 65) - small * (97 - 26 - 65);
     let twelves = (sextets & 0x3f00_3f00_3f00_3f00) >> 2 | sextets & 0x003f_003f_003f_003f;
     let twentyfours = (twelves & 0x0fff_0000_0fff_0000) >> 4 | twelves & 0x0000_0fff_0000_0fff;
     (twentyfours & 0x00ff_ffff_0000_0000) >> 8 | twentyfours & 0x0000_0000_00ff_ffff

@@ -1,6 +1,6 @@
 //! Whatever arrives: no panic, and what is accepted is exactly what was issued.
 //!
-//! Short by default; `PROPTEST_CASES=100000000 cargo test -p kv-keys --test fuzz --release` goes on for an hour. A case
+//! Short by default; `PROPTEST_CASES=100000000 cargo test -p kv-keys --test fuzz --release` goes on for minutes. A case
 //! that fails is shrunk, and its seed kept beside this file.
 
 use kv_keys::{ApiKey, Credential, Environment, KeyDigest, KeyPrefix};

@@ -1,1 +1,25 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+//!
+//! No SQL, no Diesel, no statics; the environment is read in `config` alone.
+
+pub mod admission;
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod caller;
+pub mod clock;
+pub mod cluster;
+pub mod config;
+pub mod failure;
+pub mod keyfile;
+pub mod limit;
+pub mod logging;
+pub mod metrics;
+pub mod operations;
+pub mod pipeline;
+pub mod problem;
+pub mod routes;
+pub mod seal;
+pub mod server;
+pub mod upstreams;
+pub mod uses;

@@ -1,2 +1,19 @@
-//! Placeholder.
-fn main() {}
+//! The server's binary: configuration in, exit code out. Everything else is in the library.
+
+use kv_server::{config::Config, logging, server};
+use std::process::ExitCode;
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    let config = match Config::from_environment() {
+        Ok(config) => config,
+        Err(error) => return logging::fail(&error),
+    };
+    if let Err(error) = logging::start(&config.log) {
+        return logging::fail(&error);
+    }
+    match server::run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => logging::fail(&error),
+    }
+}

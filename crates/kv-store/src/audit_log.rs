@@ -3,7 +3,7 @@
 use crate::{
     error::{Result, StoreError},
     page::{Page, PageRequest},
-    row::{bytes, id, micros, time},
+    row::{bytes, id, micros, text, time},
     schema::{audit_entries, audit_outcomes},
     store::Store,
 };
@@ -138,13 +138,13 @@ impl Store {
                 )+};
             }
             equal! {
-                user_name: filter.user.clone(),
-                agent: filter.agent.clone(),
+                user_name: filter.user.as_deref().map(text),
+                agent: filter.agent.as_deref().map(text),
                 key_id: filter.key_id.map(|key| bytes(key)),
                 action: filter.action.map(Event::as_str),
-                resource: filter.resource.clone(),
-                cluster: filter.cluster.clone(),
-                namespace: filter.namespace.clone(),
+                resource: filter.resource.as_deref().map(text),
+                cluster: filter.cluster.as_deref().map(text),
+                namespace: filter.namespace.as_deref().map(text),
             }
             if let Some(since) = filter.since {
                 query = query.filter(audit_entries::at.ge(micros(since)));
@@ -153,22 +153,18 @@ impl Store {
                 query = query.filter(audit_entries::at.lt(micros(until)));
             }
             if let Some(status) = filter.status.map(i64::from) {
-                let own = audit_entries::status_code.eq(status);
-                query = query.filter(own.or(audit_outcomes::status_code.eq(status)).assume_not_null());
+                let own = audit_entries::status_code.eq(status).assume_not_null();
+                let end = audit_outcomes::status_code.eq(status).assume_not_null();
+                query = query.filter(own.or(audit_entries::outcome.is_null().and(end)));
             }
             if let Some(outcome) = filter.outcome {
-                let text = outcome.as_str();
+                let name = outcome.as_str();
+                let own = audit_entries::outcome.eq(name).assume_not_null();
+                let end = audit_outcomes::outcome.eq(name).assume_not_null();
+                let open = audit_entries::outcome.is_null();
                 query = match outcome {
-                    Outcome::Unknown => query.filter(
-                        audit_outcomes::outcome
-                            .eq(text)
-                            .assume_not_null()
-                            .or(audit_entries::outcome.is_null().and(audit_outcomes::entry_id.is_null())),
-                    ),
-                    _ => {
-                        let own = audit_entries::outcome.eq(text).assume_not_null();
-                        query.filter(own.or(audit_outcomes::outcome.eq(text).assume_not_null()))
-                    }
+                    Outcome::Unknown => query.filter(own.or(open.and(audit_outcomes::entry_id.is_null().or(end)))),
+                    _ => query.filter(own.or(open.and(end))),
                 };
             }
             let rows: Vec<Columns> = query.load(conn)?;
@@ -186,6 +182,9 @@ fn record((who, what, origin, own, end): Columns) -> Result<AuditRecord> {
     let (end_status, end_outcome, end_detail) = end;
     let unreadable = |what| move |_| StoreError::Unreadable { what };
     let mut detail: BTreeMap<String, String> = serde_json::from_str(&own_detail).map_err(unreadable("audit detail"))?;
+    // An entry that was finished when it was written has its outcome; another one that arrives later is not its own.
+    let (end_status, end_outcome, end_detail) =
+        if own_outcome.is_some() { (None, None, None) } else { (end_status, end_outcome, end_detail) };
     if let Some(more) = end_detail {
         detail.extend(serde_json::from_str::<BTreeMap<String, String>>(&more).map_err(unreadable("audit detail"))?);
     }

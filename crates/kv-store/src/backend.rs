@@ -70,10 +70,12 @@ pub(crate) enum Purpose {
     Admission,
     /// Everything else; each statement bounded in time.
     General,
+    /// Migrations, which may take as long as the tables are large, and wait for another server's.
+    Migration,
 }
 
 /// How long a caller waits for a connection before the database counts as unavailable.
-const CHECKOUT: Duration = Duration::from_millis(900);
+pub(crate) const CHECKOUT: Duration = Duration::from_millis(900);
 
 /// Sooner gone than the callers' patience with one statement, so that a black hole frees its connection.
 const POSTGRES_LIMITS: &[(&str, &str)] = &[
@@ -98,6 +100,12 @@ pub(crate) struct Pooled {
 }
 
 pub(crate) type Pool = r2d2::Pool<Manager>;
+
+/// A connection of its own, outside every pool.
+pub(crate) fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AnyConn> {
+    let connected = r2d2::ManageConnection::connect(&Manager { url: url.clone(), purpose });
+    Ok(connected.map_err(|error| StoreError::unavailable("connecting", error))?.conn)
+}
 
 /// A pool of up to `size` connections, opened as needed.
 pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32) -> Result<Pool> {
@@ -169,6 +177,7 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
         // One plan for all batches: planning it anew would cost more than running it.
         Purpose::Admission => "SET plan_cache_mode = force_generic_plan;",
         Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '2s';",
+        Purpose::Migration => "SET statement_timeout = 0; SET lock_timeout = 0;",
     };
     conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;

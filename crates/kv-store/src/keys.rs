@@ -277,14 +277,19 @@ impl Store {
         if uses.is_empty() {
             return Ok(());
         }
+        // In one order everywhere, so that two replicas that note the same keys wait for each other, not in a circle.
+        let mut uses: Vec<_> = uses.iter().map(|(key, at, ip)| (bytes(*key), micros(*at), ip.as_deref())).collect();
+        uses.sort_unstable();
         self.write(|conn| {
             for (key, at, ip) in uses {
-                let key = bytes(*key);
-                let noted = diesel::update(api_key_uses::table.filter(api_key_uses::key_id.eq(&key)))
-                    .set((api_key_uses::last_used_at.eq(micros(*at)), api_key_uses::last_used_ip.eq(ip)))
+                // Another replica may have noted a later use.
+                let older =
+                    api_key_uses::table.filter(api_key_uses::key_id.eq(&key)).filter(api_key_uses::last_used_at.le(at));
+                let noted = diesel::update(older)
+                    .set((api_key_uses::last_used_at.eq(at), api_key_uses::last_used_ip.eq(ip)))
                     .execute(conn)?;
                 if noted == 0 {
-                    insert_use(conn, key, micros(*at), ip.as_deref())?;
+                    insert_use(conn, key, at, ip)?;
                 }
             }
             Ok::<_, StoreError>(())
@@ -292,7 +297,8 @@ impl Store {
     }
 }
 
-/// A first use. Two replicas may note it at once; on PostgreSQL a plain insert that lost would spoil the transaction.
+/// A first use, unless the key has one: two replicas may note it at once, and on PostgreSQL a plain insert that lost
+/// would spoil the transaction.
 fn insert_use(conn: &mut AnyConn, key: Vec<u8>, at: i64, ip: Option<&str>) -> Result<()> {
     let values = (api_key_uses::key_id.eq(key), api_key_uses::last_used_at.eq(at), api_key_uses::last_used_ip.eq(ip));
     let insert = diesel::insert_into(api_key_uses::table).values(values);

@@ -24,6 +24,8 @@ mod row;
 mod schema;
 mod sessions;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod transaction;
 mod users;
 

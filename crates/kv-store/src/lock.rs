@@ -5,6 +5,7 @@
 use crate::error::{Result, StoreError};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
+    io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
@@ -18,6 +19,9 @@ pub(crate) struct ServerLock(#[allow(dead_code, reason = "held, never read")] Fi
 /// # Errors
 /// [`StoreError::Setup`] when another server has it.
 pub(crate) fn server(path: &Path) -> Result<ServerLock> {
+    // One lock for the file, whichever link leads to it.
+    let path =
+        path.canonicalize().map_err(|error| StoreError::Setup(format!("cannot find {}: {error}", path.display())))?;
     let lock = path.with_extension("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -39,6 +43,9 @@ pub(crate) fn server(path: &Path) -> Result<ServerLock> {
 /// Makes the file if it is missing, readable by its owner alone, and refuses one that belongs to somebody else:
 /// SQLite's side files would then be theirs, and the server locked out.
 ///
+/// A file that is there is looked at, never opened: closing any handle of it would drop the locks that SQLite holds on it
+/// in this process.
+///
 /// # Errors
 /// [`StoreError::Setup`].
 pub(crate) fn own_file(path: &Path) -> Result<()> {
@@ -46,14 +53,15 @@ pub(crate) fn own_file(path: &Path) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(|error| failed("make the folder of", error))?;
     }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| failed("open", error))?;
-    let owner = file.metadata().map_err(|error| failed("look at", error))?.uid();
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", error)),
+        _ => {}
+    }
+    let file = fs::metadata(path).map_err(|error| failed("look at", error))?;
+    if !file.is_file() || file.permissions().readonly() {
+        return Err(StoreError::Setup(format!("{} is not a file that can be written", path.display())));
+    }
+    let owner = file.uid();
     // The owner of its own entry there is the process's effective user.
     let me = fs::metadata("/proc/self").map_or(owner, |meta| meta.uid());
     if owner == me {

@@ -22,10 +22,9 @@ pub(crate) fn run(conn: &mut AnyConn) -> Result<()> {
     match conn {
         AnyConn::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE).map(drop).map_err(failed),
         AnyConn::Pg(pg) => {
+            // Let go of with the connection, which is this task's own.
             pg.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
-            let done = pg.run_pending_migrations(POSTGRES).map(drop).map_err(failed);
-            pg.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})"))?;
-            done
+            pg.run_pending_migrations(POSTGRES).map(drop).map_err(failed)
         }
     }
 }
@@ -50,4 +49,41 @@ pub(crate) fn revert(conn: &mut AnyConn) -> Result<()> {
         AnyConn::Pg(pg) => pg.revert_all_migrations(POSTGRES).map(drop),
     };
     undone.map_err(|error| StoreError::unavailable("reverting the schema", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::{Purpose, connect},
+        testing::{Backend, TestDatabase},
+    };
+
+    crate::on_both!(up_down_and_up_again);
+
+    fn up_down_and_up_again(backend: Backend) {
+        let database = TestDatabase::empty(backend);
+        let mut conn = connect(&database.url, Purpose::Migration).unwrap();
+        let objects = || {
+            let mut objects = database.texts(match backend {
+                Backend::Sqlite => "SELECT type || ' ' || name || ' ' || coalesce(sql, '') AS value FROM sqlite_schema",
+                Backend::Postgres => {
+                    "SELECT relkind::text || ' ' || relname AS value FROM pg_class \
+                     WHERE relnamespace = 'public'::regnamespace"
+                }
+            });
+            objects.sort();
+            objects
+        };
+        run(&mut conn).unwrap();
+        assert!(is_current(&mut conn).unwrap());
+        let up = objects();
+        revert(&mut conn).unwrap();
+        assert!(!is_current(&mut conn).unwrap());
+        let left = objects();
+        assert!(left.iter().flatten().all(|object| object.contains("__diesel_schema_migrations")), "{left:?}");
+        run(&mut conn).unwrap();
+        run(&mut conn).unwrap();
+        assert_eq!(objects(), up);
+    }
 }

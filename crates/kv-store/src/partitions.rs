@@ -25,9 +25,15 @@ impl Store {
                 let from = today + Duration::days(day);
                 let (start, end) = (crate::row::micros(from), crate::row::micros(from + Duration::DAY));
                 let name = format!("{}{:02}{:02}", from.year(), u8::from(from.month()), from.day());
-                for table in ["audit_entries", "audit_outcomes"] {
+                for (table, at) in [("audit_entries", "at"), ("audit_outcomes", "entry_at")] {
+                    // A day that was written to before it had a partition, such as the first one, stays in the default
+                    // one: PostgreSQL would refuse, and the days after it would have none either.
                     pg.batch_execute(&format!(
-                        "CREATE TABLE IF NOT EXISTS {table}_{name} PARTITION OF {table} FOR VALUES FROM ({start}) TO ({end})"
+                        "DO $$ BEGIN \
+                         IF NOT EXISTS (SELECT FROM {table}_other WHERE {at} >= {start} AND {at} < {end}) THEN \
+                         CREATE TABLE IF NOT EXISTS {table}_{name} PARTITION OF {table} \
+                         FOR VALUES FROM ({start}) TO ({end}); \
+                         END IF; END $$"
                     ))?;
                 }
             }

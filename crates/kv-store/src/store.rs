@@ -3,12 +3,15 @@
 //! Its calls block; the server makes them off its request threads.
 
 use crate::{
-    backend::{AnyConn, DatabaseUrl, Pool, Purpose, pool},
+    backend::{AnyConn, CHECKOUT, DatabaseUrl, Manager, Pool, Pooled, Purpose, connect, pool},
     error::{Result, StoreError},
     lock, migrate, transaction,
 };
 use parking_lot::FairMutex;
 use std::{fmt, sync::Arc};
+
+/// The most connections for all but admission.
+const GENERAL: u32 = 4;
 
 /// Who opens the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +57,11 @@ impl Store {
         }
         // Two cores: two batches in flight on PostgreSQL, one writer on SQLite, four connections for the rest.
         let admissions = if url.is_sqlite() { 1 } else { 2 };
-        let general = pool(url, Purpose::General, 4)?;
-        {
-            let mut pooled = general.get().map_err(|error| StoreError::unavailable("connecting", error))?;
-            migrate::run(&mut pooled.conn)?;
-        }
+        migrate::run(&mut connect(url, Purpose::Migration)?)?;
         Ok(Self(Arc::new(Inner {
             url: url.clone(),
             admission: pool(url, Purpose::Admission, admissions)?,
-            general,
+            general: pool(url, Purpose::General, GENERAL)?,
             writer: FairMutex::new(()),
             _lock: server_lock,
         })))
@@ -91,11 +90,15 @@ impl Store {
         Err(StoreError::Setup("the database's schema is of another version; run `cargo xtask migrate`".into()))
     }
 
-    /// Reads outside a transaction; tried once more over another connection if the first one turns out dead.
+    /// Reads outside a transaction; tried again over another connection where one turns out dead. After a restart of
+    /// the database all that the pool holds are.
     pub(crate) fn read<T>(&self, work: impl Fn(&mut AnyConn) -> Result<T>) -> Result<T> {
-        match self.on(&self.0.general, &work) {
-            Err(error) if error.breaks_connection() => self.on(&self.0.general, &work),
-            done => done,
+        let mut tries = 0;
+        loop {
+            match self.on(&self.0.general, &work) {
+                Err(error) if error.breaks_connection() && tries < GENERAL => tries += 1,
+                done => return done,
+            }
         }
     }
 
@@ -104,32 +107,67 @@ impl Store {
     where
         E: From<StoreError> + AsStoreError,
     {
-        let _turn = self.turn();
-        self.on(&self.0.general, |conn| transaction::write(conn, work))
+        let _turn = self.turn()?;
+        let mut pooled = self.begin()?;
+        let done = transaction::run(&mut pooled.conn, work);
+        pooled.look_at(&done);
+        done
+    }
+
+    /// A connection with a transaction begun, which no dead connection does. What comes after is never tried again.
+    fn begin(&self) -> Result<r2d2::PooledConnection<Manager>> {
+        let mut tries = 0;
+        loop {
+            let mut pooled = checkout(&self.0.general)?;
+            let begun = transaction::begin(&mut pooled.conn);
+            pooled.look_at(&begun);
+            match begun {
+                Ok(()) => return Ok(pooled),
+                Err(error) if error.breaks_connection() && tries < GENERAL => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Runs an admission statement, which is a transaction of its own.
     pub(crate) fn admission<T>(&self, work: impl FnOnce(&mut AnyConn) -> Result<T>) -> Result<T> {
-        let _turn = self.turn();
+        let _turn = self.turn()?;
         self.on(&self.0.admission, work)
     }
 
-    fn turn(&self) -> Option<parking_lot::FairMutexGuard<'_, ()>> {
-        self.0.url.is_sqlite().then(|| self.0.writer.lock())
+    /// Waits to be the one writer of SQLite, no longer than for a connection: while another process holds the file, the
+    /// callers' waits would add up.
+    fn turn(&self) -> Result<Option<parking_lot::FairMutexGuard<'_, ()>>> {
+        if !self.0.url.is_sqlite() {
+            return Ok(None);
+        }
+        let turn = self.0.writer.try_lock_for(CHECKOUT);
+        turn.map(Some).ok_or_else(|| StoreError::unavailable("waiting to write", "other writers take too long"))
     }
 
     fn on<T, E>(&self, pool: &Pool, work: impl FnOnce(&mut AnyConn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<StoreError> + AsStoreError,
     {
-        let mut pooled = pool.get().map_err(|error| StoreError::unavailable("waiting for a connection", error))?;
+        let mut pooled = checkout(pool)?;
         let done = work(&mut pooled.conn);
-        if let Err(error) = &done
+        pooled.look_at(&done);
+        done
+    }
+}
+
+fn checkout(pool: &Pool) -> Result<r2d2::PooledConnection<Manager>> {
+    pool.get().map_err(|error| StoreError::unavailable("waiting for a connection", error))
+}
+
+impl Pooled {
+    /// Has the pool drop the connection where `done` says that it is dead.
+    fn look_at<T, E: AsStoreError>(&mut self, done: &Result<T, E>) {
+        if let Err(error) = done
             && error.as_store_error().is_some_and(StoreError::breaks_connection)
         {
-            pooled.broken = true;
+            self.broken = true;
         }
-        done
     }
 }
 

@@ -10,17 +10,22 @@ use diesel::{
     connection::{AnsiTransactionManager, TransactionManager},
 };
 
-/// Runs `work` in a transaction that commits if it returns `Ok`.
-pub(crate) fn write<T, E: From<StoreError>>(
-    conn: &mut AnyConn,
-    work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
-) -> Result<T, E> {
-    type Manager = <AnyConn as Connection>::TransactionManager;
+type Manager = <AnyConn as Connection>::TransactionManager;
+
+/// Begins a transaction. Nothing has been done while this fails, so it may be tried again.
+pub(crate) fn begin(conn: &mut AnyConn) -> Result<()> {
     let begun = match conn {
         AnyConn::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE"),
         AnyConn::Pg(pg) => AnsiTransactionManager::begin_transaction(pg),
     };
-    begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))?;
+    begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))
+}
+
+/// Runs `work` in the transaction that was begun, and commits if it returns `Ok`.
+pub(crate) fn run<T, E: From<StoreError>>(
+    conn: &mut AnyConn,
+    work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+) -> Result<T, E> {
     match work(conn) {
         Ok(value) => {
             Manager::commit_transaction(conn).map_err(|error| StoreError::unavailable("committing", error))?;
@@ -31,4 +36,13 @@ pub(crate) fn write<T, E: From<StoreError>>(
             Err(error)
         }
     }
+}
+
+/// Runs `work` in a transaction of its own.
+pub(crate) fn write<T, E: From<StoreError>>(
+    conn: &mut AnyConn,
+    work: impl FnOnce(&mut AnyConn) -> Result<T, E>,
+) -> Result<T, E> {
+    begin(conn)?;
+    run(conn, work)
 }

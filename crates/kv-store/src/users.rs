@@ -6,7 +6,7 @@ use crate::{
     basis::{ActError, Basis, Never, confirm},
     error::{Result, StoreError},
     page::{Page, PageRequest},
-    row::{bytes, id, maybe_time, micros, time},
+    row::{bytes, id, maybe_time, micros, text, time},
     schema::{api_keys, assignments, users},
     store::Store,
 };
@@ -125,7 +125,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn find_user(&self, name: &str) -> Result<Option<UserRecord>> {
-        self.user(|| users::table.filter(users::name.eq(name.to_owned())).into_boxed())
+        self.user(|| users::table.filter(users::name.eq(text(name))).into_boxed())
     }
 
     /// A user by id; deleted ones are gone.
@@ -175,7 +175,7 @@ impl Store {
     pub fn sign_in(&self, name: &str) -> Result<Option<SignIn>> {
         self.read(|conn| {
             let row = users::table
-                .filter(users::name.eq(name))
+                .filter(users::name.eq(text(name)))
                 .filter(users::deleted_at.is_null())
                 .select((users::id, users::name, users::password_hash, users::disabled_at, users::version))
                 .first::<(Vec<u8>, String, Option<String>, Option<i64>, i64)>(conn)

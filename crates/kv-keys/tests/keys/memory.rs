@@ -58,10 +58,12 @@ fn live(seed: u64) -> (Vec<Masked>, ApiKey) {
     });
     let key = ApiKey::generate(Environment::Live, &mut Script::new(bytes.map(|n| (n >> 56) as u8))).unwrap();
 
-    // Both forms of the secret: the characters and the bytes they stand for.
+    // All forms of the secret: the characters, the bytes they stand for, and these as words of a little-endian machine.
     let body = &key.expose().as_bytes()[8..];
     let mut raw = URL_SAFE_NO_PAD.decode(body).unwrap();
-    let pieces = [masked(body), masked(&raw)].concat();
+    let mut pieces = [masked(body), masked(&raw)].concat();
+    raw[..32].as_chunks_mut::<8>().0.iter_mut().for_each(|word| word.reverse());
+    pieces.extend(masked(&raw));
     raw.zeroize();
 
     let mut value = format!("ApiKey {}", key.expose()).into_bytes();

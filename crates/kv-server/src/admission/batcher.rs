@@ -1,0 +1,173 @@
+//! The batcher: requests that wait for admission are taken to the database together. A request joins only a statement
+//! that has not begun, so that the statement's snapshot is always younger than the request.
+
+use super::Outcomes;
+use crate::clock::Clock;
+use kv_authz::audit::{Detail, Fact, Finish, Outcome};
+use kv_store::{
+    Store,
+    admission::{Decision, EntryEnd, Request, Verdict},
+};
+use parking_lot::{Condvar, Mutex};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
+use tokio::sync::oneshot;
+
+/// The most requests a statement carries.
+const BATCH: usize = 256;
+/// The most requests that wait; more are turned away at once, for they would time out anyway.
+const WAITING: usize = 8_192;
+/// How long a request waits before it is told that the database is unavailable.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The database did not say: nobody is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database did not answer in time")]
+pub struct Unanswered;
+
+struct Job {
+    request: Request,
+    reply: oneshot::Sender<Decision>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+}
+
+/// Takes requests to admission.
+pub struct Batcher {
+    shared: Arc<Shared>,
+    lanes: Vec<thread::JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Batcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Batcher")
+    }
+}
+
+impl Batcher {
+    /// Starts as many lanes as the store wants batches in flight.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(store: &Store, clock: &Clock, outcomes: &Arc<Outcomes>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new() });
+        let lanes = (0..store.admission_lanes()).map(|lane| {
+            let (shared, store, clock, outcomes) = (shared.clone(), store.clone(), clock.clone(), outcomes.clone());
+            let work = move || run(&shared, &store, &clock, &outcomes);
+            thread::Builder::new().name(format!("admission-{lane}")).spawn(work)
+        });
+        Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared })
+    }
+
+    /// Brings one request to the database and waits for its word.
+    ///
+    /// # Errors
+    /// [`Unanswered`]: the request must go no further.
+    pub async fn admit(&self, request: Request) -> Result<Decision, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.shared.queue.lock();
+            if queue.closed || queue.jobs.len() >= WAITING {
+                return Err(Unanswered);
+            }
+            queue.jobs.push_back(Job { request, reply });
+        }
+        self.shared.filled.notify_one();
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(decision)) => Ok(decision),
+            Ok(Err(_)) | Err(_) => Err(Unanswered),
+        }
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.queue.lock().jobs.len()
+    }
+
+    /// Takes no more requests, sees the waiting ones through and ends the lanes.
+    pub fn stop(&mut self) {
+        self.shared.queue.lock().closed = true;
+        self.shared.filled.notify_all();
+        for lane in self.lanes.drain(..) {
+            if lane.join().is_err() {
+                tracing::error!("an admission lane had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
+    while let Some(jobs) = next_batch(shared) {
+        let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
+        match admit(store, &requests, clock) {
+            Ok(decisions) => {
+                for ((request, reply), decision) in requests.into_iter().zip(replies).zip(decisions) {
+                    if reply.send(decision).is_err() {
+                        put_right(outcomes, &request, decision);
+                    }
+                }
+            }
+            // Dropping the replies tells the waiting requests.
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                requests = requests.len(),
+                "admission failed; the requests are answered 503"
+            ),
+        }
+    }
+}
+
+/// One bad row must not fail its neighbours: a batch the database takes offence at is tried again row by row.
+fn admit(store: &Store, requests: &[Request], clock: &Clock) -> Result<Vec<Decision>, kv_store::StoreError> {
+    match store.admit(requests, clock.now()) {
+        Err(kv_store::StoreError::Conflict | kv_store::StoreError::Unreadable { .. }) if requests.len() > 1 => {
+            let one = |request| store.admit(std::slice::from_ref(request), clock.now());
+            let decisions = requests.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+            Ok(decisions.into_iter().flatten().collect())
+        }
+        done => done,
+    }
+}
+
+fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
+    let mut queue = shared.queue.lock();
+    while queue.jobs.is_empty() {
+        if queue.closed {
+            return None;
+        }
+        shared.filled.wait(&mut queue);
+    }
+    let size = queue.jobs.len().min(BATCH);
+    Some(queue.jobs.drain(..size).collect())
+}
+
+/// The request gave up waiting, or its client hung up, while the database was admitting it. It was not acted upon, and
+/// whatever its entry promises did not reach anyone.
+fn put_right(outcomes: &Outcomes, request: &Request, decision: Decision) {
+    if decision.verdict == Verdict::Admitted && request.audited {
+        outcomes.push(EntryEnd {
+            entry: request.entry.id,
+            entry_at: decision.at,
+            finish: Finish {
+                outcome: Outcome::Failed,
+                status: 503,
+                detail: Detail::none().with(Fact::Code, "not_answered"),
+            },
+        });
+    }
+}

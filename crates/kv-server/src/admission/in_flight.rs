@@ -1,0 +1,202 @@
+//! The requests in flight, by credential, so that a revocation ends those already running: it marks them, they stop
+//! where they are, and it waits until each has let go.
+//!
+//! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request.
+
+use kv_authz::UserId;
+use kv_store::Credential;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+/// How long a revocation waits for a request that does not let go; longer only a stopped thread would take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+struct Slot {
+    user: UserId,
+    mark: CancellationToken,
+    requests: TaskTracker,
+}
+
+type Slots = Mutex<HashMap<Credential, Arc<Slot>>>;
+
+/// The registry.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Slots>);
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InFlight")
+    }
+}
+
+/// One request's place in the registry, held until its last byte is handed over.
+#[derive(Clone)]
+pub struct Guard(Arc<Place>);
+
+struct Place {
+    credential: Credential,
+    slot: Arc<Slot>,
+    /// Counted as long as it is there.
+    token: Mutex<Option<TaskTrackerToken>>,
+    /// The request that revokes its own credential is the one that may still answer.
+    exempt: AtomicBool,
+    registry: Arc<Slots>,
+}
+
+impl InFlight {
+    /// Enters a request.
+    #[must_use]
+    pub fn enter(&self, credential: Credential, user: UserId) -> Guard {
+        let mut slots = self.0.lock();
+        let slot = slots
+            .entry(credential)
+            .or_insert_with(|| Arc::new(Slot { user, mark: CancellationToken::new(), requests: TaskTracker::new() }));
+        Guard(Arc::new(Place {
+            credential,
+            token: Mutex::new(Some(slot.requests.token())),
+            slot: slot.clone(),
+            exempt: AtomicBool::new(false),
+            registry: self.0.clone(),
+        }))
+    }
+
+    /// Ends the requests of a credential and waits until they have let go.
+    pub async fn cut(&self, credential: Credential) {
+        self.cut_where(|candidate, _| candidate == credential).await;
+    }
+
+    /// Ends the requests of all of a user's credentials.
+    pub async fn cut_user(&self, user: UserId) {
+        self.cut_where(|_, owner| owner == user).await;
+    }
+
+    async fn cut_where(&self, chosen: impl Fn(Credential, UserId) -> bool) {
+        let cut: Vec<Arc<Slot>> = {
+            let mut slots = self.0.lock();
+            slots.extract_if(|&credential, slot| chosen(credential, slot.user)).map(|(_, slot)| slot).collect()
+        };
+        for slot in &cut {
+            slot.mark.cancel();
+            slot.requests.close();
+        }
+        for slot in cut {
+            if tokio::time::timeout(DEADLINE, slot.requests.wait()).await.is_err() {
+                tracing::error!(requests = slot.requests.len(), "requests did not end at their revocation");
+            }
+        }
+    }
+
+    /// How many credentials have requests in flight.
+    #[must_use]
+    pub fn credentials(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Guard {
+    /// Resolves when the credential is revoked by another request.
+    pub async fn revoked(&self) {
+        self.0.slot.mark.cancelled().await;
+        if self.0.exempt.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether it is revoked: the effect gate and the answer gate ask this.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.0.slot.mark.is_cancelled() && !self.0.exempt.load(Ordering::Relaxed)
+    }
+
+    /// Lets this request, which is about to end its own credential's others, answer.
+    pub fn exempt(&self, credential: Credential) {
+        if self.0.credential == credential {
+            self.0.exempt.store(true, Ordering::Relaxed);
+            *self.0.token.lock() = None;
+        }
+    }
+
+    /// The same, where a whole user's requests end.
+    pub fn exempt_user(&self, user: UserId) {
+        if self.0.slot.user == user {
+            self.exempt(self.0.credential);
+        }
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Guard").field(&self.0.credential).finish()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut slots = self.registry.lock();
+        *self.token.lock() = None;
+        // Under the lock: nobody can enter between looking and removing.
+        if self.slot.requests.is_empty()
+            && slots.get(&self.credential).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot))
+        {
+            slots.remove(&self.credential);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_authz::KeyId;
+
+    fn key(n: u8) -> Credential {
+        Credential::Key(KeyId::from_parts(1, [n; 10]))
+    }
+
+    fn user(n: u8) -> UserId {
+        UserId::from_parts(1, [n; 10])
+    }
+
+    #[tokio::test]
+    async fn a_cut_waits_for_the_requests_of_its_credential_alone() {
+        let registry = InFlight::default();
+        let (mine, other) = (registry.enter(key(1), user(1)), registry.enter(key(2), user(1)));
+        let cut = tokio::spawn({
+            let registry = registry.clone();
+            async move { registry.cut(key(1)).await }
+        });
+        mine.revoked().await;
+        assert!(!cut.is_finished());
+        assert!(!other.is_revoked());
+        drop(mine);
+        cut.await.unwrap();
+        assert!(!registry.enter(key(1), user(1)).is_revoked(), "a later request has a slot of its own");
+    }
+
+    #[tokio::test]
+    async fn a_cut_of_a_user_ends_all_their_credentials() {
+        let registry = InFlight::default();
+        let guards =
+            [registry.enter(key(1), user(1)), registry.enter(key(2), user(1)), registry.enter(key(3), user(2))];
+        let cut = tokio::spawn({
+            let registry = registry.clone();
+            async move { registry.cut_user(user(1)).await }
+        });
+        guards[0].revoked().await;
+        guards[1].revoked().await;
+        assert!(!guards[2].is_revoked());
+        drop(guards);
+        cut.await.unwrap();
+        assert_eq!(registry.credentials(), 0, "nothing is kept for requests that are over");
+    }
+}

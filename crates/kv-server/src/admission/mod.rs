@@ -1,0 +1,12 @@
+//! Admission: the last word on every request, and the hold on those that have it.
+//!
+//! `batcher` asks the database, `in_flight` keeps what was admitted revocable, `outcomes` writes down how it ended. No
+//! rule is decided here.
+
+mod batcher;
+mod in_flight;
+mod outcomes;
+
+pub use batcher::{Batcher, Unanswered};
+pub use in_flight::{Guard, InFlight};
+pub use outcomes::Outcomes;

@@ -1,0 +1,127 @@
+//! Authorities: what a credential stands for, kept in a bounded cache. The cache decides nothing: every request's
+//! versions are confirmed by the database at admission, and what is stale is read again.
+
+use super::Presented;
+use kv_authz::{Owner, Principal};
+use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
+use quick_cache::sync::Cache;
+use std::{fmt, sync::Arc};
+
+/// Entries of about half a kilobyte: some 32 MiB at most.
+const CAPACITY: usize = 65_536;
+
+/// What a credential stands for, as of the versions it was read at.
+#[derive(Debug)]
+pub struct Authority {
+    /// The credential.
+    pub credential: Credential,
+    /// Whose rights it has.
+    pub owner: Arc<Owner>,
+    /// The version of those rights.
+    pub user_version: i64,
+    key_name: Option<String>,
+}
+
+impl Authority {
+    /// The principal; `client` names the client of a session.
+    #[must_use]
+    pub fn principal(&self, client: &str) -> Principal {
+        match (self.credential, &self.key_name) {
+            (Credential::Key(id), name) => {
+                Principal::ApiKey { id, name: name.clone().unwrap_or_default(), owner: self.owner.clone() }
+            }
+            (Credential::Session(id), _) => {
+                Principal::Session { id, owner: self.owner.clone(), agent: client.to_owned() }
+            }
+        }
+    }
+
+    /// What a decision on this authority is based on.
+    #[must_use]
+    pub fn basis(&self, clusters_version: Option<i64>) -> Basis {
+        Basis { credential: self.credential, user: self.owner.id, user_version: self.user_version, clusters_version }
+    }
+}
+
+impl From<KeyAuthority> for Authority {
+    fn from(key: KeyAuthority) -> Self {
+        Self {
+            credential: Credential::Key(key.id),
+            owner: key.owner,
+            user_version: key.user_version,
+            key_name: Some(key.name),
+        }
+    }
+}
+
+impl From<SessionAuthority> for Authority {
+    fn from(session: SessionAuthority) -> Self {
+        Self {
+            credential: Credential::Session(session.id),
+            owner: session.owner,
+            user_version: session.user_version,
+            key_name: None,
+        }
+    }
+}
+
+/// The cache.
+pub struct Authorities {
+    store: Store,
+    cache: Cache<Presented, Arc<Authority>>,
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorities")
+    }
+}
+
+impl Authorities {
+    /// An empty cache over a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, cache: Cache::new(CAPACITY) }
+    }
+
+    /// The authority of a credential; none if nobody has it. An unknown credential is never remembered, so that a new
+    /// key works at once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
+        if let Some(authority) = self.cache.get(presented) {
+            return Ok(Some(authority));
+        }
+        self.load(presented).await
+    }
+
+    /// Reads the authority again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn reload(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
+        self.forget(presented);
+        self.load(presented).await
+    }
+
+    /// Forgets a credential that was refused.
+    pub fn forget(&self, presented: &Presented) {
+        self.cache.remove(presented);
+    }
+
+    async fn load(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
+        let (store, wanted) = (self.store.clone(), presented.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            Ok::<_, StoreError>(match wanted {
+                Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
+                Presented::Session(session) => store.session_authority(session)?.map(Authority::from),
+            })
+        });
+        let found = read.await.map_err(|_| StoreError::Unreadable { what: "authority" })??.map(Arc::new);
+        if let Some(authority) = &found {
+            self.cache.insert(presented.clone(), authority.clone());
+        }
+        Ok(found)
+    }
+}

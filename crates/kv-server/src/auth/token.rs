@@ -1,0 +1,165 @@
+//! Access tokens: signed names of sessions (JWT, RFC 7519, HS256), good for 30 minutes. What a session may do is never
+//! in its token; it is looked up.
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use kv_authz::{SessionId, UserId};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use time::{Duration, OffsetDateTime};
+
+const ISSUER: &str = "kubevision";
+const AUDIENCE: &str = "kubevision-api";
+/// The kind of token; another kind signed with the same key is no access token (RFC 8725 §3.11).
+const TYPE: &str = "access";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: UserId,
+    sid: SessionId,
+    jti: String,
+    typ: String,
+    iat: u64,
+    exp: u64,
+}
+
+/// A token and when it ends.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// The token.
+    pub token: SecretString,
+    /// Until then.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Signs and reads access tokens.
+pub struct Tokens {
+    kid: String,
+    signing: EncodingKey,
+    reading: DecodingKey,
+    validation: Validation,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl Tokens {
+    /// How long a token is good for.
+    pub const LIFETIME: Duration = Duration::minutes(30);
+
+    /// With a key of 32 bytes.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
+        // Names the key without telling of it, so that a second key can take over one day.
+        let kid = Sha256::digest(key).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        Self { kid, signing: EncodingKey::from_secret(key), reading: DecodingKey::from_secret(key), validation }
+    }
+
+    /// A token for a session.
+    ///
+    /// # Errors
+    /// When signing fails, which a fixed key and algorithm give no reason for.
+    pub fn sign(
+        &self,
+        user: UserId,
+        session: SessionId,
+        jti: uuid::Uuid,
+        now: OffsetDateTime,
+    ) -> Result<AccessToken, jsonwebtoken::errors::Error> {
+        let expires_at = now + Self::LIFETIME;
+        let seconds = |time: OffsetDateTime| u64::try_from(time.unix_timestamp()).unwrap_or(0);
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            sub: user,
+            sid: session,
+            jti: jti.to_string(),
+            typ: TYPE.into(),
+            iat: seconds(now),
+            exp: seconds(expires_at),
+        };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
+        Ok(AccessToken { token: encode(&header, &claims, &self.signing)?.into(), expires_at })
+    }
+
+    /// The session a token names, if it is ours, whole and of the right kind.
+    #[must_use]
+    pub fn session(&self, token: &str) -> Option<SessionId> {
+        let data = decode::<Claims>(token, &self.reading, &self.validation).ok()?;
+        (data.header.kid.as_deref() == Some(&self.kid) && data.claims.typ == TYPE).then_some(data.claims.sid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    fn signed(claims: &serde_json::Value, kid: Option<&str>) -> String {
+        let header = Header { kid: kid.map(Into::into), ..Header::new(Algorithm::HS256) };
+        encode(&header, claims, &EncodingKey::from_secret(&[1; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_token_names_its_session() {
+        let tokens = Tokens::new(&[1; 32]);
+        let (user, session) = (UserId::from_parts(1, [1; 10]), SessionId::from_parts(1, [2; 10]));
+        let now = OffsetDateTime::now_utc();
+        let token = tokens.sign(user, session, uuid::Uuid::nil(), now).unwrap();
+        assert_eq!(tokens.session(token.token.expose_secret()), Some(session));
+        assert_eq!(Tokens::new(&[2; 32]).session(token.token.expose_secret()), None);
+        let old = tokens.sign(user, session, uuid::Uuid::nil(), now - Duration::minutes(31)).unwrap();
+        assert_eq!(tokens.session(old.token.expose_secret()), None);
+    }
+
+    #[test]
+    fn attacks_169_170_176_other_tokens_are_none() {
+        let tokens = Tokens::new(&[1; 32]);
+        let good = || {
+            json!({
+                "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "jti": "x", "iat": 1, "exp": 4_102_444_800_u64,
+                "sub": UserId::from_parts(1, [1; 10]), "sid": SessionId::from_parts(1, [2; 10]),
+            })
+        };
+        let kid = Some(tokens.kid.as_str());
+        assert!(tokens.session(&signed(&good(), kid)).is_some());
+        assert!(tokens.session(&signed(&good(), None)).is_none());
+        assert!(tokens.session(&signed(&good(), Some("../../etc/passwd"))).is_none());
+        for claim in ["iss", "aud", "typ", "jti", "iat", "exp", "sub", "sid"] {
+            let mut missing = good();
+            missing.as_object_mut().unwrap().remove(claim);
+            assert!(tokens.session(&signed(&missing, kid)).is_none(), "without {claim}");
+            for value in [json!("1"), json!(-1), json!(1.5), json!(null), json!([]), json!("refresh")] {
+                let mut wrong = good();
+                wrong[claim] = value.clone();
+                if claim == "jti" && value.is_string() {
+                    continue;
+                }
+                assert!(tokens.session(&signed(&wrong, kid)).is_none(), "{claim} = {value}");
+            }
+        }
+        let mut extra = good();
+        extra["role"] = json!("admin");
+        assert!(tokens.session(&signed(&extra, kid)).is_none());
+        let token = signed(&good(), kid);
+        for n in 0..token.len() - 1 {
+            assert!(tokens.session(&token[..n]).is_none());
+        }
+        for text in ["", ".", "..", "a.b.c", &format!("{token}="), &format!("{token}.x.y")] {
+            assert!(tokens.session(text).is_none());
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The caller: one authenticated request on its way through. Handlers ask it for the three kinds of work there are:
+//! `observe` (a bounded answer from our own tables, admitted last), `act` (a change of our own tables, put on record in
+//! its transaction) and `begin` (work outside: intent on disk first, outcome later).
+//!
+//! Each confirms at the database that the credential lives and the rights are those decided on, and decides again when
+//! they are not.
+
+use crate::{
+    admission::Guard,
+    app::App,
+    auth::{Authority, Presented},
+    failure::Failure,
+    operations::Acting,
+};
+use kv_authz::{
+    EntryId, Principal, UserId,
+    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+};
+use kv_store::{
+    Basis, ClusterList, Credential, Occasion,
+    admission::{EntryEnd, Request, Verdict},
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+use time::OffsetDateTime;
+
+/// Decisions before a request whose owner's rights keep changing is told to try again.
+const ATTEMPTS: u32 = 4;
+
+/// One authenticated request.
+#[derive(Clone, Debug)]
+pub struct Caller(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    app: Arc<App>,
+    presented: Presented,
+    authority: RefCell<Arc<Authority>>,
+    guard: Guard,
+    id: EntryId,
+    origin: Origin,
+    client: String,
+    about: RefCell<(Event, Target)>,
+    on_record: Cell<bool>,
+}
+
+/// What a decision is made on.
+#[derive(Debug)]
+pub struct View {
+    /// The caller, with their rights as last read.
+    pub principal: Principal,
+    /// What the database is asked to confirm.
+    pub basis: Basis,
+    /// The clusters as last read.
+    pub clusters: Arc<ClusterList>,
+}
+
+/// Work outside that was admitted: its entry is on disk and waits for its end.
+#[derive(Debug)]
+#[must_use = "an entry without an end reads `unknown`"]
+pub struct Begun {
+    app: Arc<App>,
+    entry: Option<(EntryId, OffsetDateTime)>,
+}
+
+impl Begun {
+    /// Says how it ended.
+    pub fn end(self, finish: Finish) {
+        if let Some((entry, entry_at)) = self.entry {
+            self.app.outcomes.push(EntryEnd { entry, entry_at, finish });
+        }
+    }
+}
+
+impl Caller {
+    /// A request that was authenticated and has entered the registry.
+    #[must_use]
+    pub fn new(
+        app: Arc<App>,
+        presented: Presented,
+        authority: Arc<Authority>,
+        guard: Guard,
+        id: EntryId,
+        origin: Origin,
+    ) -> Self {
+        let client = client(&origin.user_agent);
+        Self(Rc::new(Inner {
+            app,
+            presented,
+            authority: RefCell::new(authority),
+            guard,
+            id,
+            origin,
+            client,
+            about: RefCell::new((Event::RequestReject, Target::default())),
+            on_record: Cell::new(false),
+        }))
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.0.app
+    }
+
+    /// The place in the registry of requests in flight.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// The credential.
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        self.0.authority.borrow().credential
+    }
+
+    /// Whose rights the request has.
+    #[must_use]
+    pub fn owner(&self) -> UserId {
+        self.0.authority.borrow().owner.id
+    }
+
+    /// An operation's frame for this request.
+    #[must_use]
+    pub fn acting<'a>(&'a self, view: &'a View) -> Acting<'a> {
+        Acting {
+            app: &self.0.app,
+            principal: &view.principal,
+            basis: Some(view.basis),
+            occasion: self.occasion(),
+            guard: Some(self.0.guard.clone()),
+        }
+    }
+
+    /// The request's id, which is its audit entry's as well.
+    #[must_use]
+    pub fn id(&self) -> EntryId {
+        self.0.id
+    }
+
+    /// Says what the request is about, for the entry of a failure before any decision.
+    pub fn about(&self, event: Event, target: Target) {
+        *self.0.about.borrow_mut() = (event, target);
+    }
+
+    /// Whether the request is on record already.
+    #[must_use]
+    pub fn is_on_record(&self) -> bool {
+        self.0.on_record.get()
+    }
+
+    /// The occasion of an act of the store.
+    #[must_use]
+    pub fn occasion(&self) -> Occasion {
+        Occasion { id: self.0.id, origin: self.0.origin.clone(), now: self.0.app.clock.now() }
+    }
+
+    async fn view(&self) -> Result<View, Failure> {
+        let authority = self.0.authority.borrow().clone();
+        let clusters = self.0.app.clusters().await?;
+        Ok(View {
+            principal: authority.principal(&self.0.client),
+            basis: authority.basis(Some(clusters.version)),
+            clusters,
+        })
+    }
+
+    async fn reload(&self) -> Result<(), Failure> {
+        let app = &self.0.app;
+        app.reload_clusters().await?;
+        match app.authorities.reload(&self.0.presented).await? {
+            Some(authority) => *self.0.authority.borrow_mut() = authority,
+            // Gone altogether: admission with what is known refuses it, and puts that on record.
+            None => return Err(Failure::Unauthorized { reason: None }),
+        }
+        Ok(())
+    }
+
+    fn entry(&self, view: &View, event: Event, target: Target) -> Entry {
+        Entry {
+            id: self.0.id,
+            actor: view.principal.actor(),
+            event,
+            target,
+            origin: self.0.origin.clone(),
+            detail: Detail::none(),
+        }
+    }
+
+    /// Brings the entry to admission. `None`: the rights have changed, decide again.
+    async fn admit(
+        &self,
+        view: &View,
+        entry: Entry,
+        finish: Option<Finish>,
+        audited: bool,
+    ) -> Result<Option<OffsetDateTime>, Failure> {
+        let app = &self.0.app;
+        let batcher = app.batcher().ok_or(Failure::Unavailable { step: "admission has stopped", source: None })?;
+        let request = Request { entry, basis: Some(view.basis), finish, count: 1, audited };
+        let decision = batcher.admit(request).await?;
+        match decision.verdict {
+            Verdict::Admitted => {
+                self.0.on_record.set(true);
+                if let Credential::Key(key) = view.basis.credential {
+                    app.uses.note(key, decision.at, self.0.origin.ip);
+                }
+                Ok(Some(decision.at))
+            }
+            Verdict::Refused(reason) => {
+                self.0.on_record.set(true);
+                app.authorities.forget(&self.0.presented);
+                Err(Failure::Unauthorized { reason: Some(reason) })
+            }
+            Verdict::Stale => Ok(None),
+        }
+    }
+
+    /// A bounded answer from our own tables: computed first, admitted last, its entry written once. Dropped if the
+    /// credential is refused. A person's successful reads leave no entry.
+    ///
+    /// # Errors
+    /// The reading's own failure, once it is on record; [`Failure::Unauthorized`] where the credential is refused.
+    pub async fn observe<T>(
+        &self,
+        event: Event,
+        target: Target,
+        read: impl AsyncFn(&View) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.about(event, target);
+        for _ in 0..ATTEMPTS {
+            let view = self.view().await?;
+            let result = read(&view).await;
+            if unavailable(&result) || self.conclude(&view, &result).await? {
+                return result;
+            }
+            self.reload().await?;
+        }
+        Err(Failure::Stale)
+    }
+
+    /// A change of our own tables by an act of the store, which puts itself on record. What the act refuses is put on
+    /// record here.
+    ///
+    /// # Errors
+    /// The act's own failure, once it is on record.
+    pub async fn act<T>(
+        &self,
+        event: Event,
+        target: Target,
+        act: impl AsyncFn(&View) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.about(event, target);
+        for _ in 0..ATTEMPTS {
+            let view = self.view().await?;
+            let result = act(&view).await;
+            match &result {
+                Ok(_) => {
+                    self.0.on_record.set(true);
+                    return result;
+                }
+                Err(Failure::Stale) => {}
+                Err(_) if unavailable(&result) => return result,
+                Err(_) if self.conclude(&view, &result).await? => return result,
+                Err(_) => {}
+            }
+            self.reload().await?;
+        }
+        Err(Failure::Stale)
+    }
+
+    /// Work outside: decided, admitted with its intent on disk, and only then handed back to be done. Its end is said
+    /// with [`Begun::end`]. A person's reads leave no entry.
+    ///
+    /// # Errors
+    /// The decision's own failure, once it is on record; [`Failure::Unauthorized`]; [`Failure::Unavailable`] while too
+    /// many outcomes wait to be written.
+    pub async fn begin<T>(
+        &self,
+        read_only: bool,
+        event: Event,
+        target: Target,
+        decide: impl AsyncFn(&View) -> Result<(T, Detail), Failure>,
+    ) -> Result<(T, Begun), Failure> {
+        self.about(event, target.clone());
+        let app = &self.0.app;
+        for _ in 0..ATTEMPTS {
+            if app.outcomes.is_full() {
+                return Err(Failure::Unavailable { step: "too many outcomes wait to be written", source: None });
+            }
+            let view = self.view().await?;
+            match decide(&view).await {
+                Ok((work, detail)) => {
+                    let audited = view.principal.is_api_key() || !read_only;
+                    let mut entry = self.entry(&view, event, target.clone());
+                    entry.detail = detail;
+                    let id = entry.id;
+                    if let Some(at) = self.admit(&view, entry, None, audited).await? {
+                        let entry = audited.then_some((id, at));
+                        return Ok((work, Begun { app: app.clone(), entry }));
+                    }
+                }
+                Err(failure) => {
+                    let result: Result<T, Failure> = Err(failure);
+                    if unavailable(&result) || self.conclude(&view, &result).await? {
+                        return result.map(|_| unreachable!());
+                    }
+                }
+            }
+            self.reload().await?;
+        }
+        Err(Failure::Stale)
+    }
+
+    /// Looks at the rights as last read, without confirming them: for what shows nothing and touches nothing.
+    ///
+    /// # Errors
+    /// The look's own failure; it is put on record with the request's end.
+    pub async fn peek<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
+        look(&self.view().await?).await
+    }
+
+    /// The same, with credential and rights confirmed by the database. Leaves no entry of its own.
+    ///
+    /// # Errors
+    /// The look's own failure; [`Failure::Unauthorized`] where the credential is refused.
+    pub async fn confirm<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
+        for _ in 0..ATTEMPTS {
+            let view = self.view().await?;
+            let found = look(&view).await?;
+            let (event, target) = self.0.about.borrow().clone();
+            let admitted = self.admit(&view, self.entry(&view, event, target), None, false).await?;
+            self.0.on_record.set(false);
+            if admitted.is_some() {
+                return Ok(found);
+            }
+            self.reload().await?;
+        }
+        Err(Failure::Stale)
+    }
+
+    /// Puts a request on record that ended before any of the three: an unknown address, an unreadable body.
+    ///
+    /// # Errors
+    /// [`Failure::Unauthorized`] where the credential is refused.
+    pub async fn put_on_record(&self, finish: Finish) -> Result<(), Failure> {
+        for _ in 0..ATTEMPTS {
+            let view = self.view().await?;
+            if self.conclude_with(&view, finish.clone(), true).await? {
+                return Ok(());
+            }
+            self.reload().await?;
+        }
+        Err(Failure::Stale)
+    }
+
+    async fn conclude<T>(&self, view: &View, result: &Result<T, Failure>) -> Result<bool, Failure> {
+        let finish = match result {
+            Ok(_) => Finish::with_status(200),
+            Err(failure) => Finish::with_status(failure.status()).because(failure.facts()),
+        };
+        self.conclude_with(view, finish, result.is_err() || view.principal.is_api_key()).await
+    }
+
+    async fn conclude_with(&self, view: &View, finish: Finish, audited: bool) -> Result<bool, Failure> {
+        let (event, target) = self.0.about.borrow().clone();
+        let entry = self.entry(view, event, target);
+        Ok(self.admit(view, entry, Some(finish), audited).await?.is_some())
+    }
+}
+
+/// The database is in trouble: there is nothing to admit with.
+fn unavailable<T>(result: &Result<T, Failure>) -> bool {
+    matches!(result, Err(Failure::Unavailable { .. }))
+}
+
+/// What a client calls itself, cut to the name of its product (RFC 9110 §10.1.5); `session` if it does not say.
+pub(crate) fn client(user_agent: &str) -> String {
+    let product: String = user_agent
+        .chars()
+        .take_while(|&c| c.is_ascii_graphic() && c != '/')
+        .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
+        .take(64)
+        .collect();
+    if product.is_empty() { "session".into() } else { product }
+}
+
+/// The fact that a key did what would ask a person for a second factor.
+#[must_use]
+pub fn bypassed_second_factor(view: &View) -> Detail {
+    if view.principal.is_api_key() {
+        Detail::none().with(Fact::SecondFactor, "bypassed by key")
+    } else {
+        Detail::none()
+    }
+}

@@ -1,0 +1,103 @@
+//! The clock and the source of randomness, as values that are passed in. The only room that asks the system for either.
+
+use kv_authz::EntryId;
+use rand_core::{TryCryptoRng, TryRng};
+use std::{fmt, sync::Arc};
+use time::{Duration, OffsetDateTime};
+
+/// Tells the time: UTC, in whole microseconds, as both databases keep it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::from_fn(OffsetDateTime::now_utc)
+    }
+
+    /// A clock of one's own, for tests.
+    pub fn from_fn(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        let now = (self.0)();
+        now - Duration::nanoseconds(i64::from(now.nanosecond() % 1_000))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// The generator failed; nothing may be made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random number generator failed")]
+pub struct RandomError;
+
+type Fill = dyn Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync;
+
+/// Gives random bytes fit for keys.
+#[derive(Clone)]
+pub struct Random(Arc<Fill>);
+
+impl Random {
+    /// The operating system's generator.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::from_fn(|bytes| getrandom::fill(bytes).map_err(|_| RandomError))
+    }
+
+    /// A generator of one's own, for tests.
+    pub fn from_fn(fill: impl Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fill))
+    }
+
+    /// `N` random bytes.
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomError> {
+        let mut bytes = [0; N];
+        (self.0)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A new version 7 id.
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn id<T: From<uuid::Uuid>>(&self, now: OffsetDateTime) -> Result<T, RandomError> {
+        let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        Ok(T::from(EntryId::from_parts(millis, self.bytes()?).uuid()))
+    }
+}
+
+impl TryRng for Random {
+    type Error = RandomError;
+
+    fn try_next_u32(&mut self) -> Result<u32, RandomError> {
+        self.bytes().map(u32::from_ne_bytes)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, RandomError> {
+        self.bytes().map(u64::from_ne_bytes)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        (self.0)(bytes)
+    }
+}
+
+impl TryCryptoRng for Random {}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}

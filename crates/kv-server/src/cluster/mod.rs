@@ -1,0 +1,41 @@
+//! The way to Kubernetes: from a checked request to a cluster's answer.
+//!
+//! A request goes through the rooms in this order, each giving a value that only it can make and the next one needs:
+//!
+//! 1. [`Discovery`] says whether the cluster serves a resource ([`ResourceName`] → [`Served`]).
+//! 2. [`ObjectPath`] puts checked names together, and [`UpstreamQuery`] the allowed parameters.
+//! 3. [`ObjectPath::target`] is what `kv_authz` decides on; what is authorised and what is sent are the same value.
+//! 4. [`body::check`] sees that the body says the same as the path; for Secrets, [`mask::would_store_mask`] and, where the
+//!    caller's are masked, [`mask::would_reveal`] see that no value is overwritten or carried off.
+//! 5. [`Upstream::send`] sends the [`Call`]. Dropped before it is written, it is never written.
+//! 6. [`mask::mask_answer`] hides values, [`union::merge`] makes one list of several, [`ClusterRefusal`] puts a refusal in
+//!    our words.
+//!
+//! Never here: who may do what, HTTP of our own callers, a secret in a message, a header that a caller sent.
+
+mod access;
+mod address;
+pub mod body;
+mod discovery;
+#[cfg(test)]
+mod fixtures;
+mod json;
+mod kubeconfig;
+pub mod mask;
+mod names;
+mod path;
+mod query;
+mod refusal;
+pub mod union;
+mod upstream;
+
+pub use access::{AccessError, ClusterAccess};
+pub use address::{AddressPolicy, InvalidNetwork, RefusedAddress};
+pub use discovery::{Discovery, Served};
+pub use json::JsonError;
+pub use kubeconfig::KubeconfigSource;
+pub use names::{ClusterName, Group, NameError, Namespace, ObjectName, Plural, ResourceName, Version, What};
+pub use path::{ObjectPath, PathError, UpstreamPath};
+pub use query::{QueryError, UpstreamQuery};
+pub use refusal::ClusterRefusal;
+pub use upstream::{Answer, CONNECT_TIMEOUT, Call, CallLimits, Upstream, UpstreamError};

@@ -1,0 +1,259 @@
+//! Configuration: a TOML file and `KUBEVISION_*` variables, the variables winning. The only reader of the environment.
+//!
+//! An unknown setting stops the start. Nothing here prints a value that may be secret.
+
+use crate::{cluster::AddressPolicy, limit::RateLimit};
+use kv_keys::Environment;
+use kv_store::DatabaseUrl;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use time::Duration;
+
+/// Why the configuration was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A setting is unknown, missing or malformed.
+    #[error("the configuration is not accepted: {0}")]
+    Setting(String),
+    /// A file named by a setting cannot be read.
+    #[error("{name} names a file that cannot be read: {source}")]
+    File {
+        /// The variable.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Everything the operator settles.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the API listens.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Where `/metrics` listens.
+    #[serde(default = "default_metrics_listen")]
+    pub metrics_listen: SocketAddr,
+    /// The folder of the SQLite file and the generated keys.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// The database; SQLite in the data folder if not given.
+    database_url: Option<SecretString>,
+    /// The first administrator's password; made up and printed once if not given.
+    pub admin_password: Option<SecretString>,
+    /// `live` or `test`: the keys this server makes and accepts.
+    #[serde(default = "default_environment", deserialize_with = "environment")]
+    pub environment: Environment,
+    /// Each user's rate limit.
+    #[serde(default, deserialize_with = "parsed")]
+    pub rate_limit: RateLimit,
+    /// Whether the contexts of `KUBECONFIG` are registered as clusters at start.
+    #[serde(default)]
+    pub register_contexts: bool,
+    /// What is logged, as a tracing filter.
+    #[serde(default = "default_log")]
+    pub log: String,
+    /// API keys.
+    #[serde(default)]
+    pub api_keys: ApiKeys,
+    /// Clusters.
+    #[serde(default)]
+    pub clusters: Clusters,
+}
+
+/// Settings of API keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeys {
+    /// Whether a key may administer as far as its owner may.
+    pub allow_administration: bool,
+    /// The most live keys a user may have.
+    pub max_per_user: u32,
+    /// From how many days before its expiry a key counts as expiring.
+    pub expiring_days: u16,
+}
+
+impl Default for ApiKeys {
+    fn default() -> Self {
+        Self { allow_administration: false, max_per_user: 100, expiring_days: 7 }
+    }
+}
+
+impl ApiKeys {
+    /// How long before its expiry a key counts as expiring.
+    #[must_use]
+    pub fn expiring_window(&self) -> Duration {
+        Duration::days(i64::from(self.expiring_days))
+    }
+}
+
+/// Settings of the way to clusters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Clusters {
+    /// Loopback and link-local addresses a cluster may be at all the same.
+    #[serde(deserialize_with = "addresses")]
+    pub allowed_addresses: AddressPolicy,
+    /// How long a cluster may take to answer, in seconds.
+    pub timeout_seconds: u16,
+}
+
+impl Default for Clusters {
+    fn default() -> Self {
+        Self { allowed_addresses: AddressPolicy::default(), timeout_seconds: 30 }
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_metrics_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9090))
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("./data")
+}
+
+fn default_environment() -> Environment {
+    Environment::Live
+}
+
+fn default_log() -> String {
+    "info".into()
+}
+
+fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "live" => Ok(Environment::Live),
+        "test" => Ok(Environment::Test),
+        _ => Err(serde::de::Error::custom("environment is `live` or `test`")),
+    }
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AddressPolicy, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let list = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    AddressPolicy::new(list).map_err(serde::de::Error::custom)
+}
+
+/// Variables that are not settings of the server.
+const NOT_SETTINGS: [&str; 1] = ["KUBEVISION_CONFIG"];
+/// Settings that may come from a file named by `<name>_FILE`.
+const SECRETS: [&str; 2] = ["KUBEVISION_DATABASE_URL", "KUBEVISION_ADMIN_PASSWORD"];
+
+impl Config {
+    /// From the environment of this process and the file it names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::from_variables(
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
+    }
+
+    /// From the given variables and the file they name.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut variables: HashMap<String, String> =
+            variables.into_iter().filter(|(name, _)| name.starts_with("KUBEVISION_")).collect();
+        let file = variables.get("KUBEVISION_CONFIG").cloned();
+        for name in NOT_SETTINGS {
+            variables.remove(name);
+        }
+        for name in SECRETS {
+            let Some(path) = variables.remove(&format!("{name}_FILE")) else { continue };
+            if variables.contains_key(name) {
+                return Err(ConfigError::Setting(format!("both {name} and {name}_FILE are set")));
+            }
+            let value = std::fs::read_to_string(&path)
+                .map_err(|source| ConfigError::File { name: format!("{name}_FILE"), source })?;
+            variables.insert(name.to_owned(), value.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        let mut builder = config::Config::builder();
+        if let Some(path) = file {
+            builder = builder.add_source(config::File::from(Path::new(&path)).format(config::FileFormat::Toml));
+        }
+        // Nested settings are written with two underscores: KUBEVISION_API_KEYS__MAX_PER_USER.
+        let source = config::Environment::with_prefix("KUBEVISION").prefix_separator("_").separator("__");
+        builder
+            .add_source(source.source(Some(variables)))
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError::Setting(error.to_string()))
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] for a URL of no known kind.
+    pub fn database(&self) -> Result<DatabaseUrl, ConfigError> {
+        match &self.database_url {
+            Some(url) => DatabaseUrl::parse(url.expose_secret()),
+            None => DatabaseUrl::parse(&format!("sqlite://{}", self.data_dir.join("kubevision.db").display())),
+        }
+        .map_err(|error| ConfigError::Setting(format!("database_url: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_variables(pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let config = read(&[("HOME", "/root")]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.rate_limit.to_string(), "600/m,burst=100");
+        assert_eq!(config.api_keys.max_per_user, 100);
+        assert!(config.database().unwrap().is_sqlite());
+    }
+
+    #[test]
+    fn attack_250_an_unknown_setting_stops_the_start() {
+        for pair in [
+            ("KUBEVISION_LISTN", "127.0.0.1:1"),
+            ("KUBEVISION_API_KEYS__ALOW", "true"),
+            ("KUBEVISION_RATE_LIMIT", "fast"),
+            ("KUBEVISION_ENVIRONMENT", "staging"),
+            ("KUBEVISION_LISTEN", "nowhere"),
+        ] {
+            assert!(read(&[pair]).is_err(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn variables_reach_nested_settings_and_keep_text_as_it_is() {
+        let config = read(&[
+            ("KUBEVISION_API_KEYS__MAX_PER_USER", "5"),
+            ("KUBEVISION_API_KEYS__ALLOW_ADMINISTRATION", "true"),
+            ("KUBEVISION_ADMIN_PASSWORD", "007"),
+            ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1, 169.254.0.0/16"),
+        ])
+        .unwrap();
+        assert_eq!(config.api_keys.max_per_user, 5);
+        assert!(config.api_keys.allow_administration);
+        assert_eq!(config.admin_password.as_ref().unwrap().expose_secret(), "007");
+        assert!(!format!("{config:?}").contains("007"));
+    }
+}

@@ -1,0 +1,270 @@
+//! Failures of operations, as the caller will be told and the audit log will know. No HTTP types here; `problem` turns
+//! each into an answer, in one place.
+
+use crate::{admission::Unanswered, clock::RandomError, limit::Exhausted};
+use kv_authz::{
+    Denied, Permission, Unusable,
+    audit::{Detail, Fact},
+};
+use kv_store::{ActError, StoreError};
+use std::error::Error;
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The credential is missing, malformed or dead. All look alike to the caller.
+    #[error("the credential is refused")]
+    Unauthorized {
+        /// For the audit log alone.
+        reason: Option<Unusable>,
+    },
+    /// The request cannot be understood: 400, 405, 413, 415 or 422, by its code.
+    #[error("{detail}")]
+    Invalid {
+        /// The HTTP status.
+        status: u16,
+        /// The stable code.
+        code: &'static str,
+        /// What to do about it.
+        detail: String,
+    },
+    /// The caller may not do it.
+    #[error("the caller may not do it: {0}")]
+    Denied(Denied),
+    /// The cluster itself refused.
+    #[error("the cluster refused: {detail}")]
+    ClusterDenied {
+        /// The cluster's words, cleaned.
+        detail: String,
+    },
+    /// There is no such object, or the caller may not know of it.
+    #[error("no such {what}")]
+    NotFound {
+        /// The kind of object.
+        what: &'static str,
+    },
+    /// The object is in a state that does not allow it.
+    #[error("{detail}")]
+    Conflict {
+        /// The stable code.
+        code: &'static str,
+        /// What to do about it.
+        detail: String,
+    },
+    /// Over the rate limit.
+    #[error("over the rate limit")]
+    Limited(Exhausted),
+    /// The rights changed while deciding, time and again.
+    #[error("the rights changed while deciding")]
+    Stale,
+    /// The database is in trouble. Nothing was done.
+    #[error("unavailable: {step}")]
+    Unavailable {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// The cluster did not do it: 502, 503 or 504, by its code.
+    #[error("{detail}")]
+    Upstream {
+        /// The HTTP status.
+        status: u16,
+        /// The stable code.
+        code: &'static str,
+        /// What is known.
+        detail: String,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// A defect, or damage.
+    #[error("internal: {step}")]
+    Internal {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl Failure {
+    /// A request that cannot be understood.
+    pub fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid { status: 400, code, detail: detail.into() }
+    }
+
+    /// A request that is understood and cannot be done as it is.
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid { status: 422, code, detail: detail.into() }
+    }
+
+    /// A defect, or damage.
+    pub fn internal(step: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Internal { step, source: Some(Box::new(source)) }
+    }
+
+    /// The HTTP status it is answered with.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Unauthorized { .. } => 401,
+            Self::Invalid { status, .. } | Self::Upstream { status, .. } => *status,
+            Self::Denied(Denied::Hidden) | Self::NotFound { .. } => 404,
+            Self::Denied(_) | Self::ClusterDenied { .. } => 403,
+            Self::Conflict { .. } => 409,
+            Self::Limited(_) => 429,
+            Self::Stale | Self::Unavailable { .. } => 503,
+            Self::Internal { .. } => 500,
+        }
+    }
+
+    /// The stable code it is answered with.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Invalid { code, .. } | Self::Conflict { code, .. } | Self::Upstream { code, .. } => code,
+            Self::Denied(Denied::Hidden) | Self::NotFound { .. } => "not_found",
+            Self::Denied(Denied::InteractiveSessionRequired) => "interactive_session_required",
+            Self::Denied(Denied::OperatorOnly) => "operator_only",
+            Self::Denied(Denied::Forbidden { .. }) => "forbidden",
+            Self::ClusterDenied { .. } => "cluster_forbidden",
+            Self::Limited(_) => "rate_limited",
+            Self::Stale => "rights_changing",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// The atom that was missing.
+    #[must_use]
+    pub fn missing(&self) -> Option<&Permission> {
+        match self {
+            Self::Denied(Denied::Forbidden { missing }) => Some(missing),
+            _ => None,
+        }
+    }
+
+    /// Who refused, where somebody did.
+    #[must_use]
+    pub fn denied_by(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied(Denied::Hidden) => None,
+            Self::Denied(_) => Some("kubevision"),
+            Self::ClusterDenied { .. } => Some("cluster"),
+            _ => None,
+        }
+    }
+
+    /// What the audit log keeps of it.
+    #[must_use]
+    pub fn facts(&self) -> Detail {
+        let mut facts = Detail::none().with(Fact::Code, self.code());
+        if let Some(missing) = self.missing() {
+            facts.add(Fact::Missing, missing.to_string());
+        }
+        if let Some(who) = self.denied_by() {
+            facts.add(Fact::DeniedBy, who);
+        }
+        if let Self::Unauthorized { reason: Some(reason) } = self {
+            facts.add(Fact::Reason, reason.to_string());
+        }
+        facts
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(error: Unanswered) -> Self {
+        Self::Unavailable { step: "admitting the request", source: Some(Box::new(error)) }
+    }
+}
+
+impl From<RandomError> for Failure {
+    fn from(error: RandomError) -> Self {
+        Self::internal("drawing random bytes", error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => {
+                Self::Unavailable { step: "asking the database", source: Some(Box::new(error)) }
+            }
+            StoreError::Conflict | StoreError::Unreadable { .. } | StoreError::Setup(_) => {
+                Self::internal("asking the database", error)
+            }
+        }
+    }
+}
+
+impl<E: Into<Failure>> From<ActError<E>> for Failure {
+    fn from(error: ActError<E>) -> Self {
+        match error {
+            ActError::Store(error) => error.into(),
+            ActError::Unusable(reason) => Self::Unauthorized { reason: Some(reason) },
+            ActError::Stale => Self::Stale,
+            ActError::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<kv_store::Never> for Failure {
+    fn from(never: kv_store::Never) -> Self {
+        match never {}
+    }
+}
+
+impl From<kv_store::NoSuchKey> for Failure {
+    fn from(_: kv_store::NoSuchKey) -> Self {
+        Self::NotFound { what: "API key" }
+    }
+}
+
+impl From<kv_store::KeyRefused> for Failure {
+    fn from(refused: kv_store::KeyRefused) -> Self {
+        use kv_store::KeyRefused::{LimitReached, NameTaken, NoOwner};
+        match refused {
+            NameTaken => Self::Conflict {
+                code: "name_taken",
+                detail: "A live key of yours has this name. Choose another, or revoke that key first.".into(),
+            },
+            LimitReached => Self::Conflict {
+                code: "too_many_keys",
+                detail: "You have as many live keys as you may. Revoke one you no longer use.".into(),
+            },
+            NoOwner => Self::NotFound { what: "user" },
+        }
+    }
+}
+
+impl From<kv_store::UserRefused> for Failure {
+    fn from(refused: kv_store::UserRefused) -> Self {
+        match refused {
+            kv_store::UserRefused::NameTaken => {
+                Self::Conflict { code: "name_taken", detail: "There is a user of this name.".into() }
+            }
+            kv_store::UserRefused::NoSuchUser => Self::NotFound { what: "user" },
+        }
+    }
+}
+
+impl From<kv_store::ClusterRefused> for Failure {
+    fn from(refused: kv_store::ClusterRefused) -> Self {
+        match refused {
+            kv_store::ClusterRefused::NameTaken => {
+                Self::Conflict { code: "name_taken", detail: "A cluster of this name is registered.".into() }
+            }
+            kv_store::ClusterRefused::NoSuchCluster => Self::NotFound { what: "cluster" },
+        }
+    }
+}

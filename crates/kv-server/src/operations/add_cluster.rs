@@ -1,0 +1,33 @@
+//! Register a cluster: the way in is sealed for its row before it is stored, and never shown again.
+
+use super::Acting;
+use crate::{
+    cluster::{ClusterAccess, ClusterName},
+    failure::Failure,
+};
+use kv_authz::{ClusterId, action::AddCluster, audit::Target, authorize};
+use kv_store::NewCluster;
+
+/// Where the sealed way in is kept; part of what it is sealed for.
+pub const PLACE: &str = "clusters.sealed";
+
+/// Registers a cluster under a name.
+///
+/// # Errors
+/// [`Failure`]: 403 without `clusters:write`, 422 for the name, 409 where it is taken.
+pub async fn add_cluster(acting: Acting<'_>, name: &str, access: &ClusterAccess) -> Result<ClusterId, Failure> {
+    let app = acting.app;
+    let permit = authorize::<AddCluster>(acting.principal, Target::of("clusters").named(name), app.policy())?;
+    ClusterName::parse(name).map_err(|error| Failure::unprocessable("invalid_name", error.to_string()))?;
+    let id: ClusterId = app.random.id(acting.occasion.now)?;
+    let plain = access.to_bytes().map_err(|error| Failure::internal("writing a cluster's access", error))?;
+    let sealed = app
+        .sealer
+        .seal(&plain, PLACE, id.uuid(), &app.random)
+        .map_err(|error| Failure::internal("sealing a cluster's access", error))?;
+    let new = NewCluster { id, name: name.to_owned(), server: access.server().to_owned(), sealed };
+    let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    app.with_store(move |store| store.add_cluster(&permit, basis.as_ref(), &new, &occasion)).await?;
+    app.reload_clusters().await?;
+    Ok(id)
+}

@@ -1,0 +1,74 @@
+//! List API keys: one's own, or another user's as an administrator; or look at the one that is calling.
+
+use super::Acting;
+use crate::failure::Failure;
+use kv_authz::{
+    KeyState, Principal, UserId,
+    action::{ListApiKeys, ListUserApiKeys, ShowCurrentApiKey},
+    audit::Target,
+    authorize,
+};
+use kv_store::{KeyFilter, KeyRecord, Page, PageRequest};
+
+/// A key and the state it is in.
+#[derive(Debug)]
+pub struct Listed {
+    /// The key.
+    pub key: KeyRecord,
+    /// Its state now.
+    pub state: KeyState,
+}
+
+/// The caller's own keys.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn list_api_keys(acting: Acting<'_>, filter: KeyFilter, page: PageRequest) -> Result<Page<Listed>, Failure> {
+    authorize::<ListApiKeys>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?.id;
+    load(&acting, owner, filter, page).await
+}
+
+/// Another user's keys.
+///
+/// # Errors
+/// [`Failure`]: 403 without `api-keys:manage`, 404 for a user there is not.
+pub async fn list_user_api_keys(
+    acting: Acting<'_>,
+    user: UserId,
+    filter: KeyFilter,
+    page: PageRequest,
+) -> Result<Page<Listed>, Failure> {
+    authorize::<ListUserApiKeys>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    let found = acting.app.with_store(move |store| store.find_user_by_id(user)).await?;
+    found.ok_or(Failure::NotFound { what: "user" })?;
+    load(&acting, user, filter, page).await
+}
+
+/// The key that is calling.
+///
+/// # Errors
+/// [`Failure`]: 404 to sessions.
+pub async fn show_current(acting: Acting<'_>) -> Result<Listed, Failure> {
+    authorize::<ShowCurrentApiKey>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    let Principal::ApiKey { id, .. } = *acting.principal else {
+        return Err(Failure::NotFound { what: "current API key; you are signed in as a person" });
+    };
+    let found = acting.app.with_store(move |store| store.find_key(id)).await?;
+    found.map(|key| listed(&acting, key)).ok_or(Failure::NotFound { what: "API key" })
+}
+
+async fn load(
+    acting: &Acting<'_>,
+    owner: UserId,
+    filter: KeyFilter,
+    page: PageRequest,
+) -> Result<Page<Listed>, Failure> {
+    let keys = acting.app.with_store(move |store| store.list_keys(owner, filter, page)).await?;
+    Ok(Page { items: keys.items.into_iter().map(|key| listed(acting, key)).collect(), next: keys.next })
+}
+
+fn listed(acting: &Acting<'_>, key: KeyRecord) -> Listed {
+    let state = key.state(acting.occasion.now, acting.app.config.api_keys.expiring_window());
+    Listed { key, state }
+}

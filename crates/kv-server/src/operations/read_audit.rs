@@ -1,0 +1,19 @@
+//! Read the audit log.
+
+use super::Acting;
+use crate::failure::Failure;
+use kv_authz::{action::ReadAuditLog, audit::Target, authorize};
+use kv_store::{AuditFilter, AuditRecord, Page, PageRequest};
+
+/// A page of entries, the newest first.
+///
+/// # Errors
+/// [`Failure`]: 403 without `audit:read`.
+pub async fn read_audit(
+    acting: Acting<'_>,
+    filter: AuditFilter,
+    page: PageRequest,
+) -> Result<Page<AuditRecord>, Failure> {
+    authorize::<ReadAuditLog>(acting.principal, Target::of("audit-logs"), acting.app.policy())?;
+    acting.app.with_store(move |store| store.read_audit(&filter, page)).await
+}

@@ -1,0 +1,18 @@
+//! Sign out: the session is over at once, whatever its token says.
+
+use super::Acting;
+use crate::failure::Failure;
+use kv_authz::{Principal, action::EndSession, audit::Target, authorize};
+
+/// Ends the caller's session.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn sign_out(acting: Acting<'_>) -> Result<(), Failure> {
+    let permit = authorize::<EndSession>(acting.principal, Target::of("sessions"), acting.app.policy())?;
+    let (Principal::Session { id, .. }, Some(basis)) = (acting.principal, acting.basis) else {
+        return Err(Failure::NotFound { what: "session" });
+    };
+    let (id, occasion) = (*id, acting.occasion.clone());
+    acting.app.with_store(move |store| store.end_session(&permit, &basis, id, &occasion)).await
+}

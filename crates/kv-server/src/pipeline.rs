@@ -1,0 +1,308 @@
+//! The pipeline every request runs through: id, credential, registry, rate limit, handler, record, answer. The only
+//! middleware.
+//!
+//! No rule is decided here, and no body is read.
+
+use crate::{
+    admission::Guard,
+    app::App,
+    auth::{self, NotPresented, Presented},
+    caller::Caller,
+    failure::Failure,
+    limit::Allowance,
+    problem, routes,
+};
+use actix_web::{
+    Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+use kv_authz::{
+    Actor, EntryId,
+    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+};
+use kv_store::admission::Request;
+use std::{
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// What the pipeline knows of a request that nobody is named for: a public route's.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// The request's id.
+    pub id: EntryId,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Runs a request through.
+///
+/// # Errors
+/// Never: every failure becomes an answer.
+pub async fn run(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let Some(app) = request.app_data::<web::Data<Arc<App>>>().map(|app| Arc::clone(app.get_ref())) else {
+        return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
+    };
+    let id = match app.random.id::<EntryId>(app.clock.now()) {
+        Ok(id) => id,
+        Err(error) => {
+            return Ok(request.into_response(problem::answer(&Failure::from(error), "")));
+        }
+    };
+    let origin = Origin::new(
+        request.peer_addr().map(|address| address.ip().to_canonical()),
+        &text(request.headers().get(header::USER_AGENT)),
+        id.to_string(),
+    );
+    let route = routes::pattern(&request);
+    let mut response = match routes::is_public(route) {
+        true => {
+            request.extensions_mut().insert(Visitor { id, origin });
+            finish(next.call(request).await?, id)
+        }
+        false => private(app.clone(), request, next, id, origin).await?,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(header::HeaderName::from_static("x-request-id"), value);
+    }
+    harden(response.headers_mut());
+    app.metrics.answered(route, response.status().as_u16(), started.elapsed());
+    Ok(response)
+}
+
+/// A request that must be somebody's.
+async fn private(
+    app: Arc<App>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    id: EntryId,
+    origin: Origin,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (http, payload) = request.into_parts();
+    let values = http.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let presented = auth::present(values, app.config.environment, &app.tokens);
+    let entered = match presented {
+        Ok(presented) => enter(&app, presented, id, &origin).await,
+        Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
+        Err(NotPresented::Ambiguous) => Err(Failure::invalid(
+            "two_credentials",
+            "The request carries more than one credential. Send one `Authorization` field.",
+        )),
+    };
+    let caller = match entered {
+        Ok(caller) => caller,
+        Err(failure) => {
+            let failure = report(&app, failure, id, origin).await;
+            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+        }
+    };
+    let guard = caller.guard().clone();
+    let work = serve(&caller, ServiceRequest::from_parts(http.clone(), payload), next, id);
+    let answered = tokio::select! {
+        biased;
+        () = guard.revoked() => None,
+        response = work => Some(response?),
+    };
+    let response = match answered {
+        // The gate before the answer: what was revoked meanwhile is not told its result.
+        Some(response) if !guard.is_revoked() => response,
+        _ => {
+            let refused = Failure::Unauthorized { reason: Some(kv_authz::Unusable::Revoked) };
+            ServiceResponse::new(http, problem::answer(&refused, &id.to_string()))
+        }
+    };
+    Ok(response.map_body(|_, body| BoxBody::new(Held { body, guard })))
+}
+
+/// From a credential to a caller in the registry.
+async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origin) -> Result<Caller, Failure> {
+    let Some(authority) = app.authorities.get(&presented).await? else {
+        return Err(Failure::Unauthorized { reason: None });
+    };
+    // Before admission: either that sees a revocation, or the revocation sees this request.
+    let guard = app.in_flight.enter(authority.credential, authority.owner.id);
+    Ok(Caller::new(app.clone(), presented, authority, guard, id, origin.clone()))
+}
+
+/// A caller's request: limited, handled and put on record.
+async fn serve(
+    caller: &Caller,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    id: EntryId,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let http = request.request().clone();
+    let allowance = match caller.app().limiter.take(caller.owner()) {
+        Ok(allowance) => allowance,
+        Err(exhausted) => {
+            caller.about(Event::RequestLimit, Target::default());
+            let failure = settle(caller, Failure::Limited(exhausted)).await;
+            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+        }
+    };
+    if let Err(failure) = routes::check_path(http.uri().path()) {
+        let failure = settle(caller, failure).await;
+        return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+    }
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    if !caller.is_on_record() {
+        let failure = failure_of(&response);
+        let done = match &failure {
+            Some(failure) => Finish::with_status(failure.status()).because(failure.facts()),
+            None => Finish::with_status(response.status().as_u16()),
+        };
+        if let Err(failure) = caller.put_on_record(done).await {
+            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+        }
+    }
+    response = finish(response, id);
+    if let Some(allowance) = allowance {
+        tell_allowance(response.headers_mut(), allowance);
+    }
+    Ok(response)
+}
+
+/// Puts a failure on record that came before the handler, and gives the failure to answer with.
+async fn settle(caller: &Caller, failure: Failure) -> Failure {
+    let finish = Finish::with_status(failure.status()).because(failure.facts());
+    match caller.put_on_record(finish).await {
+        Ok(()) => failure,
+        Err(refused) => refused,
+    }
+}
+
+/// Puts on record that a request without a usable credential was refused. Alike ones of a batch count together.
+async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -> Failure {
+    if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
+        return failure;
+    }
+    let entry = Entry {
+        id,
+        actor: Actor::anonymous(),
+        event: Event::AuthRefuse,
+        target: Target::default(),
+        origin,
+        detail: Detail::none(),
+    };
+    let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, failure.code()));
+    let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
+    let Some(batcher) = app.batcher() else {
+        return Failure::Unavailable { step: "admission has stopped", source: None };
+    };
+    match batcher.admit(request).await {
+        Ok(_) => failure,
+        Err(error) => error.into(),
+    }
+}
+
+/// The failure a handler ended with, if it did.
+fn failure_of<B>(response: &ServiceResponse<B>) -> Option<Failure> {
+    let error = response.response().error()?;
+    Some(error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate))
+}
+
+/// A failure as far as the record needs it; its source stays where it is.
+fn restate(failure: &Failure) -> Failure {
+    match failure {
+        Failure::Denied(denied) => Failure::Denied(denied.clone()),
+        Failure::Unauthorized { reason } => Failure::Unauthorized { reason: *reason },
+        Failure::Limited(exhausted) => Failure::Limited(*exhausted),
+        other => Failure::Invalid { status: other.status(), code: other.code(), detail: other.to_string() },
+    }
+}
+
+/// What actix-web itself refuses, in our words.
+fn foreign(error: &dyn ResponseError) -> Failure {
+    let status = error.status_code();
+    let (code, detail) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "The body is larger than this address takes."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Send `Content-Type: application/json`."),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "This address does not know the method."),
+        StatusCode::NOT_FOUND => return Failure::NotFound { what: "address" },
+        _ if status.is_client_error() => ("malformed_request", "The request cannot be read."),
+        _ => return Failure::Internal { step: "handling the request", source: None },
+    };
+    Failure::Invalid { status: status.as_u16(), code, detail: detail.into() }
+}
+
+/// Gives an error's answer its final form, now that the request's id is known.
+fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, id: EntryId) -> ServiceResponse<BoxBody> {
+    let answer = match response.response().error() {
+        None => return response.map_into_boxed_body(),
+        Some(error) => match error.as_error::<Failure>() {
+            Some(failure) => problem::answer(failure, &id.to_string()),
+            None => problem::answer(&foreign(error.as_response_error()), &id.to_string()),
+        },
+    };
+    let (http, _) = response.into_parts();
+    ServiceResponse::new(http, answer)
+}
+
+fn tell_allowance(headers: &mut HeaderMap, allowance: Allowance) {
+    let mut fields = HttpResponseBuilder::new(StatusCode::OK);
+    problem::limit_fields(&mut fields, allowance.limit, allowance.remaining, None);
+    for (name, value) in fields.finish().headers() {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+/// What every answer says to browsers.
+fn harden(headers: &mut HeaderMap) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        headers.insert(header::HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> Rc<str> {
+    value.map_or_else(|| "".into(), |value| String::from_utf8_lossy(value.as_bytes()).into())
+}
+
+/// A body that keeps its request in the registry until the last byte is handed to the connection, and breaks off when
+/// the credential is revoked before.
+struct Held {
+    body: BoxBody,
+    guard: Guard,
+}
+
+/// The answer was cut: its credential was revoked.
+#[derive(Debug, thiserror::Error)]
+#[error("the credential was revoked")]
+struct Cut;
+
+impl MessageBody for Held {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        let this = self.get_mut();
+        if this.guard.is_revoked() {
+            return Poll::Ready(Some(Err(Box::new(Cut))));
+        }
+        Pin::new(&mut this.body).poll_next(context)
+    }
+}

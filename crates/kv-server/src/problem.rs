@@ -1,0 +1,142 @@
+//! Problems: the one place where a failure becomes an HTTP answer (RFC 9457). What the caller may not know is not in
+//! it; what the operator needs is logged here, once, with its whole chain.
+
+use crate::{failure::Failure, limit::RateLimit};
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+};
+use kv_authz::Denied;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An answer that says what went wrong and what to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A stable name of the kind of problem, as a relative URI.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What to do about this one.
+    detail: String,
+    /// The stable code, for programs.
+    code: &'static str,
+    /// The request, to be named when asking the operator.
+    request_id: String,
+    /// On 403: the permission that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
+    /// On 403: who refused, `kubevision` or `cluster`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied_by: Option<&'static str>,
+}
+
+/// The media type of problems.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+/// What a refused caller may use instead (RFC 9110 §11.6.1). `ApiKey` is a scheme of our own.
+const CHALLENGE: &str = r#"ApiKey realm="kubevision", Bearer realm="kubevision""#;
+
+impl Problem {
+    /// The problem a failure is told as.
+    #[must_use]
+    pub fn new(failure: &Failure, request_id: &str) -> Self {
+        let status = failure.status();
+        Self {
+            kind: format!("/problems/{}", failure.code()),
+            title: title(status),
+            status,
+            detail: detail(failure),
+            code: failure.code(),
+            request_id: request_id.to_owned(),
+            missing: failure.missing().map(ToString::to_string),
+            denied_by: failure.denied_by(),
+        }
+    }
+}
+
+fn title(status: u16) -> &'static str {
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+fn detail(failure: &Failure) -> String {
+    match failure {
+        Failure::Unauthorized { .. } => {
+            "Send a valid credential: `Authorization: ApiKey <key>`, or `Bearer` with a key or an access token.".into()
+        }
+        Failure::Denied(Denied::Hidden) => "There is no such object, or you may not know of it.".into(),
+        Failure::Denied(Denied::Forbidden { missing }) => format!("Your role does not hold {missing}."),
+        Failure::Denied(Denied::InteractiveSessionRequired) => {
+            "An API key may not do this. Sign in as a person.".into()
+        }
+        Failure::Denied(Denied::OperatorOnly) => {
+            "Nobody makes a key for someone else; its owner does, under Profile, API Keys.".into()
+        }
+        Failure::NotFound { what } => format!("There is no such {what}, or you may not know of it."),
+        Failure::Limited(_) => "You are over your rate limit. Wait as long as `Retry-After` says.".into(),
+        Failure::Stale => "Your rights are being changed right now. Try again.".into(),
+        Failure::Unavailable { .. } => "The service is not available. Nothing was done; try again.".into(),
+        Failure::Internal { .. } => "Something went wrong here. The operator finds it under the request id.".into(),
+        Failure::ClusterDenied { detail }
+        | Failure::Invalid { detail, .. }
+        | Failure::Conflict { detail, .. }
+        | Failure::Upstream { detail, .. } => detail.clone(),
+    }
+}
+
+/// The answer a failure is told with. Logs what only the operator should know.
+#[must_use]
+pub fn answer(failure: &Failure, request_id: &str) -> HttpResponse {
+    log(failure, request_id);
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponseBuilder::new(status);
+    response.content_type(MEDIA_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
+    match failure {
+        Failure::Limited(exhausted) => {
+            let seconds = exhausted.retry_after.as_secs_f64().ceil().max(1.0);
+            response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
+            limit_fields(&mut response, exhausted.limit, 0, Some(seconds));
+        }
+        Failure::Unavailable { .. } | Failure::Stale => {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        _ if status == StatusCode::UNAUTHORIZED => {
+            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
+        }
+        _ => {}
+    }
+    // A Problem has text and numbers only; it always has a JSON form.
+    response.body(serde_json::to_vec(&Problem::new(failure, request_id)).unwrap_or_default())
+}
+
+/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+pub fn limit_fields(response: &mut HttpResponseBuilder, limit: RateLimit, remaining: u32, reset: Option<f64>) {
+    if let RateLimit::On { per_minute, burst } = limit {
+        let reset = reset.map_or(String::new(), |seconds| format!(";t={seconds:.0}"));
+        response
+            .insert_header(("RateLimit-Policy", format!("\"user\";q={per_minute};w=60;burst={burst}")))
+            .insert_header(("RateLimit", format!("\"user\";r={remaining}{reset}")));
+    }
+}
+
+fn log(failure: &Failure, request_id: &str) {
+    let error = failure as &dyn std::error::Error;
+    match failure {
+        Failure::Internal { .. } => tracing::error!(error, request_id, "request failed"),
+        Failure::Unavailable { .. } | Failure::Upstream { .. } => tracing::warn!(error, request_id, "request failed"),
+        _ => {}
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Without a request id; the pipeline, which knows it, makes the answer anew.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}

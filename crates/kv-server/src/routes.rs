@@ -1,0 +1,184 @@
+//! Every URL of the server, on one page. A route is here or nowhere: the table makes both the application and the list
+//! that the OpenAPI document and the route tests are held to.
+
+use crate::{api, failure::Failure};
+use actix_web::{HttpRequest, HttpResponse, dev::ServiceRequest, http::Method, web};
+
+/// Who may call a route at all; what they may do there is authorised further on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, without a credential; one that is sent is not looked at.
+    Public,
+    /// Whoever has a living credential.
+    Credential,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The method.
+    pub method: &'static str,
+    /// The path, as a template.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+macro_rules! routes {
+    ($($path:literal $access:ident { $($method:ident => $handler:path),+ $(,)? })+) => {
+        /// The table.
+        pub const ROUTES: &[Route] = &[
+            $($(Route { method: stringify!($method), path: $path, access: Access::$access },)+)+
+        ];
+
+        /// Puts every route of the table into an application.
+        pub fn configure(config: &mut web::ServiceConfig) {
+            $(
+                config.service(
+                    web::resource($path)
+                        $(.route(web::method(Method::$method).to($handler)))+
+                        .default_service(web::to(|| method_not_allowed(&[$(stringify!($method)),+]))),
+                );
+            )+
+            config.default_service(web::to(no_such_address));
+        }
+    };
+}
+
+routes! {
+    "/healthz" Public { GET => api::health::live }
+    "/readyz" Public { GET => api::health::ready }
+    "/api/v1/openapi.json" Public { GET => api::openapi::document }
+
+    "/api/v1/auth/login" Public { POST => api::auth::login }
+    "/api/v1/auth/logout" Credential { POST => api::auth::logout }
+
+    "/api/v1/api-keys" Credential { GET => api::api_keys::list, POST => api::api_keys::create }
+    "/api/v1/api-keys/current" Credential { GET => api::api_keys::current, DELETE => api::api_keys::revoke_current }
+    "/api/v1/api-keys/{id}" Credential { DELETE => api::api_keys::revoke }
+    "/api/v1/users" Credential { GET => api::users::list }
+    "/api/v1/users/{id}/api-keys" Credential {
+        GET => api::users::list_keys,
+        POST => api::users::mint_refused,
+        DELETE => api::users::revoke_all_keys,
+    }
+    "/api/v1/users/{id}/api-keys/{key_id}" Credential { DELETE => api::users::revoke_key }
+
+    "/api/v1/audit-logs" Credential { GET => api::audit::list }
+
+    "/api/v1/clusters" Credential { GET => api::clusters::list }
+    "/api/v1/clusters/{cluster}" Credential { GET => api::clusters::show }
+    "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}" Credential {
+        GET => api::kubernetes::namespaced_collection,
+        POST => api::kubernetes::namespaced_collection,
+    }
+    "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}" Credential {
+        GET => api::kubernetes::namespaced_object,
+        PUT => api::kubernetes::namespaced_object,
+        PATCH => api::kubernetes::namespaced_object,
+        DELETE => api::kubernetes::namespaced_object,
+    }
+    "/api/v1/clusters/{cluster}/{resource}" Credential {
+        GET => api::kubernetes::cluster_collection,
+        POST => api::kubernetes::cluster_collection,
+    }
+    "/api/v1/clusters/{cluster}/{resource}/{name}" Credential {
+        GET => api::kubernetes::cluster_object,
+        PUT => api::kubernetes::cluster_object,
+        PATCH => api::kubernetes::cluster_object,
+        DELETE => api::kubernetes::cluster_object,
+    }
+}
+
+async fn no_such_address(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    no_query(&request)?;
+    Err(Failure::NotFound { what: "address" })
+}
+
+/// An address that takes no parameters refuses them rather than ignoring them.
+///
+/// # Errors
+/// [`Failure::Invalid`].
+pub fn no_query(request: &HttpRequest) -> Result<(), Failure> {
+    match request.query_string() {
+        "" => Ok(()),
+        _ => Err(Failure::invalid("unknown_parameter", "This address takes no query parameters.")),
+    }
+}
+
+async fn method_not_allowed(methods: &'static [&'static str]) -> Result<HttpResponse, Failure> {
+    let detail = format!("This address knows {} only.", methods.join(", "));
+    Err(Failure::Invalid { status: 405, code: "method_not_allowed", detail })
+}
+
+/// The template of the route that a request matches, for labels; `other` where there is none.
+#[must_use]
+pub fn pattern(request: &ServiceRequest) -> &'static str {
+    let pattern = request.request().resource_map().match_pattern(request.path());
+    pattern.and_then(|pattern| ROUTES.iter().find(|route| route.path == pattern)).map_or("other", |route| route.path)
+}
+
+/// Whether a route is open to anyone.
+#[must_use]
+pub fn is_public(pattern: &str) -> bool {
+    ROUTES.iter().any(|route| route.path == pattern && route.access == Access::Public)
+}
+
+/// Whether a path says what it means: no escapes, no dots that climb, nothing empty. No name of ours or of Kubernetes
+/// needs any of them, so nothing is normalised: what is authorised is what was asked.
+///
+/// # Errors
+/// [`Failure::Invalid`].
+pub fn check_path(path: &str) -> Result<(), Failure> {
+    let plain = |segment: &str| {
+        !segment.is_empty()
+            && segment != "."
+            && segment != ".."
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
+    };
+    let segments = path.strip_prefix('/').ok_or(()).map(|rest| rest.is_empty() || rest.split('/').all(plain));
+    if segments == Ok(true) {
+        return Ok(());
+    }
+    Err(Failure::invalid(
+        "malformed_path",
+        "A path has plain segments of letters, digits, `-`, `.`, `_` and `:`, without escapes or empty ones.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_112_only_plain_paths_pass() {
+        for path in
+            ["/", "/healthz", "/api/v1/clusters/prod/namespaces/default/deployments/api-server", "/a/system:node"]
+        {
+            assert!(check_path(path).is_ok(), "{path}");
+        }
+        for path in [
+            "",
+            "//",
+            "/a//b",
+            "/a/",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/%252e/b",
+            "/a/..;/b",
+            "/a/..\\b",
+            "/a%5cb",
+            "/a%00",
+            "/a%2Fb",
+            "/a;b",
+            "/a@b",
+            "/a b",
+            "/é",
+            "*",
+            "/a?b",
+        ] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+    }
+}

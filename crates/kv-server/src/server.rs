@@ -1,0 +1,199 @@
+//! The server: from a configuration to listening sockets, and from a signal back to silence.
+
+use crate::{
+    app::{App, StartError},
+    clock::{Clock, Random},
+    config::Config,
+    operations::first_start::{self, first_start},
+    pipeline, routes,
+    upstreams::Upstreams,
+};
+use actix_web::{App as Web, HttpServer, middleware::from_fn, web};
+use kv_store::Opener;
+use secrecy::ExposeSecret;
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Workers: one a core up to this many.
+const MAX_WORKERS: usize = 8;
+/// How long a client may take to send its head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long running requests may take to end once the server stops.
+const SHUTDOWN_SECONDS: u64 = 10;
+/// Between two rounds of housekeeping.
+const HOUSEKEEPING: Duration = Duration::from_secs(3);
+/// Rounds between two looks at what changes by the hour.
+const ROUNDS_AN_HOUR: u32 = 1_200;
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// The application.
+    pub app: Arc<App>,
+    /// Where the API listens.
+    pub address: SocketAddr,
+    /// Where `/metrics` listens.
+    pub metrics_address: SocketAddr,
+    /// To stop it.
+    pub handle: actix_web::dev::ServerHandle,
+    work: tokio::task::JoinHandle<std::io::Result<()>>,
+    housekeeping: tokio::task::JoinHandle<()>,
+    metrics: actix_web::dev::ServerHandle,
+}
+
+/// Runs a server until it is told to stop.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let server = start(config, Clock::system(), Random::system()).await?;
+    tracing::info!(address = %server.address, database = ?server.app.store.url(), "serving");
+    if !server.address.ip().is_loopback() {
+        tracing::warn!("plain HTTP beyond this machine: keys and passwords can be read on the way; put TLS in front");
+    }
+    stop_signal().await;
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(())
+}
+
+/// Starts a server and returns as soon as it listens.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Running, StartError> {
+    let opened = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || App::start(config, Opener::Server, clock, random)).await
+    };
+    let app = opened.map_err(|error| StartError::System {
+        step: "opening the database".into(),
+        source: std::io::Error::other(error),
+    })??;
+    if let Some(password) = first_start(&app).await? {
+        announce(password.expose_secret());
+    }
+    app.with_store({
+        let now = app.clock.now();
+        move |store| store.prepare_audit_days(now)
+    })
+    .await?;
+    let listen = |address: SocketAddr| {
+        let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        bound.map_err(|source| StartError::System { step: format!("listening on {address}"), source })
+    };
+    let (address, listener) = listen(config.listen)?;
+    let (metrics_address, metrics_listener) = listen(config.metrics_listen)?;
+    let system = |source| StartError::System { step: "starting the workers".into(), source };
+
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(MAX_WORKERS);
+    let shared = app.clone();
+    let server = HttpServer::new(move || {
+        Web::new()
+            .app_data(web::Data::new(shared.clone()))
+            .app_data(web::Data::new(Upstreams::new(&shared)))
+            .wrap(from_fn(pipeline::run))
+            .configure(routes::configure)
+    })
+    .workers(workers)
+    .client_request_timeout(HEAD_PATIENCE)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)
+    .map_err(system)?
+    .run();
+
+    let counted = app.clone();
+    let metrics = HttpServer::new(move || {
+        let app = counted.clone();
+        Web::new().route("/metrics", web::get().to(move || metrics(app.clone())))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(metrics_listener)
+    .map_err(system)?
+    .run();
+
+    let metrics_handle = metrics.handle();
+    drop(tokio::spawn(metrics));
+    Ok(Running {
+        address,
+        metrics_address,
+        handle: server.handle(),
+        work: tokio::spawn(server),
+        housekeeping: tokio::spawn(keep_house(app.clone())),
+        metrics: metrics_handle,
+        app,
+    })
+}
+
+impl Running {
+    /// Stops: no new requests, running ones ended, what is to be written written.
+    pub async fn stop(self) {
+        self.app.drain();
+        self.housekeeping.abort();
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.work.await {
+            tracing::warn!(%error, "the server did not stop cleanly");
+        }
+        self.metrics.stop(false).await;
+        let app = self.app;
+        if tokio::task::spawn_blocking(move || app.stop()).await.is_err() {
+            tracing::error!("stopping the application failed");
+        }
+    }
+}
+
+async fn metrics(app: Arc<App>) -> String {
+    let waiting = app.batcher().map_or(0, |batcher| batcher.waiting());
+    app.metrics.text(waiting, app.outcomes.waiting(), app.in_flight.credentials())
+}
+
+/// What is done now and then: last uses noted, full buckets forgotten, days of the audit log made ahead.
+async fn keep_house(app: Arc<App>) {
+    let mut round = 0_u32;
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        round = round.wrapping_add(1);
+        let uses = app.uses.take();
+        let noted = app.with_store(move |store| store.note_uses(&uses)).await;
+        let mut done = vec![("noting the last uses of keys", noted)];
+        if round.is_multiple_of(ROUNDS_AN_HOUR) {
+            let now = app.clock.now();
+            done.push(("making audit days", app.with_store(move |store| store.prepare_audit_days(now)).await));
+        }
+        app.limiter.forget_full();
+        for (step, result) in done {
+            if let Err(error) = result {
+                tracing::warn!(error = &error as &dyn std::error::Error, step, "housekeeping failed");
+            }
+        }
+    }
+}
+
+/// Shows the first administrator's password, once, to whoever started the server; never through the log.
+fn announce(password: &str) {
+    let name = first_start::NAME;
+    let text =
+        format!("\nFirst start. Sign in as `{name}` with this password; it is not shown again:\n\n    {password}\n\n");
+    // A closed standard error only means that nobody is reading.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,133 @@
+//! One worker's connections to clusters, with what each cluster is known to serve.
+//!
+//! A worker is one thread, and a connection stays on it: a request that is dropped before it was written is then never
+//! written, for nobody else could be writing it meanwhile. Nothing here is shared between workers.
+
+use crate::{
+    app::App,
+    cluster::{
+        AccessError, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, ResourceName, Served, Upstream,
+        UpstreamError,
+    },
+    failure::Failure,
+    operations::add_cluster::PLACE,
+};
+use kv_authz::ClusterId;
+use kv_store::ClusterList;
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a cluster is taken to serve what it served.
+const DISCOVERY_FRESH: Duration = Duration::from_secs(300);
+/// How soon a missing resource may make it be asked again.
+const DISCOVERY_RETRY: Duration = Duration::from_secs(2);
+
+/// The connections of a worker.
+pub struct Upstreams {
+    app: Arc<App>,
+    open: RefCell<HashMap<ClusterId, Rc<Connection>>>,
+}
+
+/// The connection to one cluster.
+pub struct Connection {
+    /// The client.
+    pub upstream: Upstream,
+    /// What every call may take.
+    pub limits: CallLimits,
+    known: RefCell<Option<(Instant, Rc<Discovery>)>>,
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upstreams")
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl Upstreams {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(app: &Arc<App>) -> Self {
+        Self { app: app.clone(), open: RefCell::default() }
+    }
+
+    /// The connection to a cluster of the list. Connects nowhere yet.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn connection(&self, cluster: ClusterId, list: &ClusterList) -> Result<Rc<Connection>, Failure> {
+        if let Some(connection) = self.open.borrow().get(&cluster) {
+            return Ok(connection.clone());
+        }
+        let sealed = self.app.with_store(move |store| store.sealed_cluster(cluster)).await?;
+        let sealed = sealed.ok_or(Failure::NotFound { what: "cluster" })?;
+        let plain = self
+            .app
+            .sealer
+            .open(&sealed, PLACE, cluster.uuid())
+            .map_err(|error| Failure::internal("opening a cluster's access", error))?;
+        let unusable = |error: AccessError| Failure::internal("reading a cluster's access", error);
+        let access = ClusterAccess::from_bytes(&plain).map_err(unusable)?;
+        let settings = &self.app.config.clusters;
+        let upstream = Upstream::new(&access, &settings.allowed_addresses, CONNECT_TIMEOUT).map_err(failure)?;
+        let limits =
+            CallLimits { time: Duration::from_secs(u64::from(settings.timeout_seconds)), ..CallLimits::default() };
+        let connection = Rc::new(Connection { upstream, limits, known: RefCell::default() });
+        let mut open = self.open.borrow_mut();
+        open.retain(|id, _| list.clusters.iter().any(|known| known.id == *id));
+        open.insert(cluster, connection.clone());
+        Ok(connection)
+    }
+}
+
+impl Connection {
+    /// What the cluster serves under this name, if that is known freshly enough to need no question.
+    #[must_use]
+    pub fn known(&self, resource: &ResourceName) -> Option<Served> {
+        let known = self.known.borrow();
+        let (at, discovery) = known.as_ref()?;
+        (at.elapsed() < DISCOVERY_FRESH).then(|| discovery.find(resource).cloned()).flatten()
+    }
+
+    /// What the cluster serves under this name; asks the cluster unless it was asked a moment ago.
+    ///
+    /// # Errors
+    /// [`Failure`]: 404 for what it does not serve.
+    pub async fn find(&self, resource: &ResourceName) -> Result<Served, Failure> {
+        let asked = self.known.borrow().as_ref().is_some_and(|(at, _)| at.elapsed() < DISCOVERY_RETRY);
+        if !asked {
+            let discovery = Discovery::fetch(&self.upstream, self.limits).await.map_err(failure)?;
+            *self.known.borrow_mut() = Some((Instant::now(), Rc::new(discovery)));
+        }
+        self.known(resource).ok_or(Failure::NotFound { what: "resource in this cluster" })
+    }
+}
+
+/// A call without an answer, as the caller is told.
+#[must_use]
+pub fn failure(error: UpstreamError) -> Failure {
+    let status = error.status().as_u16();
+    let code = match &error {
+        UpstreamError::Timeout => "cluster_timeout",
+        UpstreamError::TooLarge => "cluster_answer_too_large",
+        UpstreamError::Refused(_) => "cluster_address_refused",
+        UpstreamError::Redirected => "cluster_redirected",
+        UpstreamError::Unreachable(_) | UpstreamError::Broken(_) => "cluster_unreachable",
+        _ => "cluster_failed",
+    };
+    let mut detail = error.to_string();
+    detail[..1].make_ascii_uppercase();
+    detail.push('.');
+    Failure::Upstream { status, code, detail, source: Some(Box::new(error)) }
+}
