@@ -127,7 +127,7 @@ fn default_environment() -> Environment {
 }
 
 fn default_log() -> String {
-    "info".into()
+    "info,actix_server=warn".into()
 }
 
 fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {

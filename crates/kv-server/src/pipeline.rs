@@ -16,6 +16,7 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderValue},
@@ -69,19 +70,25 @@ pub async fn run(
         id.to_string(),
     );
     let route = routes::pattern(&request);
-    let mut response = match routes::is_public(route) {
+    let answered = match routes::is_public(route) {
         true => {
             request.extensions_mut().insert(Visitor { id, origin });
-            finish(next.call(request).await?, id)
+            next.call(request).await.map(|response| finish(response, id))
         }
-        false => private(app.clone(), request, next, id, origin).await?,
+        false => private(app.clone(), request, next, id, origin).await,
     };
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(header::HeaderName::from_static("x-request-id"), value);
-    }
-    harden(response.headers_mut());
-    app.metrics.answered(route, response.status().as_u16(), started.elapsed());
-    Ok(response)
+    answered
+        .map(|mut response| {
+            dress(response.headers_mut(), id);
+            app.metrics.answered(route, response.status().as_u16(), started.elapsed());
+            response
+        })
+        .map_err(|error| {
+            let mut response = error.error_response();
+            dress(response.headers_mut(), id);
+            app.metrics.answered(route, response.status().as_u16(), started.elapsed());
+            InternalError::from_response(error, response).into()
+        })
 }
 
 /// A request that must be somebody's.
@@ -92,9 +99,8 @@ async fn private(
     id: EntryId,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let (http, payload) = request.into_parts();
-    let values = http.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let presented = auth::present(values, app.config.environment, &app.tokens);
+    let values: Vec<&[u8]> = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes).collect();
+    let presented = auth::present(values.into_iter(), app.config.environment, &app.tokens);
     let entered = match presented {
         Ok(presented) => enter(&app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
@@ -107,25 +113,25 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             let failure = report(&app, failure, id, origin).await;
-            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+            return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
         }
     };
     let guard = caller.guard().clone();
-    let work = serve(&caller, ServiceRequest::from_parts(http.clone(), payload), next, id);
     let answered = tokio::select! {
         biased;
         () = guard.revoked() => None,
-        response = work => Some(response?),
+        response = serve(&caller, request, next, id) => Some(response?),
     };
-    let response = match answered {
+    match answered {
         // The gate before the answer: what was revoked meanwhile is not told its result.
-        Some(response) if !guard.is_revoked() => response,
+        Some(response) if !guard.is_revoked() => Ok(response.map_body(|_, body| BoxBody::new(Held { body, guard }))),
         _ => {
-            let refused = Failure::Unauthorized { reason: Some(kv_authz::Unusable::Revoked) };
-            ServiceResponse::new(http, problem::answer(&refused, &id.to_string()))
+            // The request went with its handler; only an error can still carry an answer.
+            let revoked = Failure::Unauthorized { reason: Some(kv_authz::Unusable::Revoked) };
+            let answer = problem::answer(&revoked, &id.to_string());
+            Err(InternalError::from_response(revoked, answer).into())
         }
-    };
-    Ok(response.map_body(|_, body| BoxBody::new(Held { body, guard })))
+    }
 }
 
 /// From a credential to a caller in the registry.
@@ -145,18 +151,17 @@ async fn serve(
     next: Next<impl MessageBody + 'static>,
     id: EntryId,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let http = request.request().clone();
     let allowance = match caller.app().limiter.take(caller.owner()) {
         Ok(allowance) => allowance,
         Err(exhausted) => {
             caller.about(Event::RequestLimit, Target::default());
             let failure = settle(caller, Failure::Limited(exhausted)).await;
-            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+            return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
         }
     };
-    if let Err(failure) = routes::check_path(http.uri().path()) {
+    if let Err(failure) = routes::check_path(request.uri().path()) {
         let failure = settle(caller, failure).await;
-        return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+        return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
     }
     request.extensions_mut().insert(caller.clone());
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -167,7 +172,7 @@ async fn serve(
             None => Finish::with_status(response.status().as_u16()),
         };
         if let Err(failure) = caller.put_on_record(done).await {
-            return Ok(ServiceResponse::new(http, problem::answer(&failure, &id.to_string())));
+            return Ok(response.into_response(problem::answer(&failure, &id.to_string())));
         }
     }
     response = finish(response, id);
@@ -261,8 +266,11 @@ fn tell_allowance(headers: &mut HeaderMap, allowance: Allowance) {
     }
 }
 
-/// What every answer says to browsers.
-fn harden(headers: &mut HeaderMap) {
+/// What every answer carries: the request's id, and what browsers must know.
+fn dress(headers: &mut HeaderMap, id: EntryId) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(header::HeaderName::from_static("x-request-id"), value);
+    }
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),

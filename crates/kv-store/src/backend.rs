@@ -176,7 +176,7 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
     let limits = match purpose {
         // One plan for all batches: planning it anew would cost more than running it.
         Purpose::Admission => "SET plan_cache_mode = force_generic_plan;",
-        Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '2s';",
+        Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '1500ms';",
         Purpose::Migration => "SET statement_timeout = 0; SET lock_timeout = 0;",
     };
     conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits}"))

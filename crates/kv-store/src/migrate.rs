@@ -3,6 +3,7 @@
 use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
+    transaction,
 };
 use diesel::connection::SimpleConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -20,7 +21,17 @@ const LOCK: i64 = 0x6b76_6d69_6772;
 pub(crate) fn run(conn: &mut AnyConn) -> Result<()> {
     let failed = |error| StoreError::unavailable("migrating the schema", error);
     match conn {
-        AnyConn::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE).map(drop).map_err(failed),
+        AnyConn::Sqlite(sqlite) => {
+            sqlite.batch_execute("PRAGMA busy_timeout=10000")?;
+            if is_current(conn)? {
+                return Ok(());
+            }
+            // The write lock first: of two that both found nothing, one would make the tables of the other.
+            transaction::write(conn, |conn| match conn {
+                AnyConn::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE).map(drop).map_err(failed),
+                AnyConn::Pg(_) => Ok(()),
+            })
+        }
         AnyConn::Pg(pg) => {
             // Let go of with the connection, which is this task's own.
             pg.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;

@@ -18,8 +18,9 @@ impl Store {
         }
         self.write(|conn| {
             let AnyConn::Pg(pg) = conn else { return Ok(()) };
-            // One server at a time: two that make the same day at once would trip over each other.
-            pg.batch_execute("SELECT pg_advisory_xact_lock(8245937)")?;
+            // One server at a time: two that make the same day at once would trip over each other. Each may have to look
+            // through all of the default partition.
+            pg.batch_execute("SET LOCAL statement_timeout = '30s'; SELECT pg_advisory_xact_lock(8245937)")?;
             let today = now.replace_time(Time::MIDNIGHT);
             for day in 0..=AHEAD {
                 let from = today + Duration::days(day);

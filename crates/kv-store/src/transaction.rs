@@ -12,11 +12,15 @@ use diesel::{
 
 type Manager = <AnyConn as Connection>::TransactionManager;
 
+/// Several that wait for one row wait in a queue, each with a lock time-out of its own; this bounds all of it. It does not
+/// count while committing: a wait for a standby is never given up.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL statement_timeout = '1800ms'";
+
 /// Begins a transaction. Nothing has been done while this fails, so it may be tried again.
 pub(crate) fn begin(conn: &mut AnyConn) -> Result<()> {
     let begun = match conn {
         AnyConn::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE"),
-        AnyConn::Pg(pg) => AnsiTransactionManager::begin_transaction(pg),
+        AnyConn::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, BEGIN_POSTGRES),
     };
     begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))
 }

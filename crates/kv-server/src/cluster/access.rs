@@ -117,13 +117,17 @@ impl ClusterAccess {
             }
         }
         let access = Self { server, ca_pem, token, identity };
-        access.config()?.rustls_client_config().map_err(|error| match error {
-            kube::Error::RustlsTls(RustlsTlsError::AddRootCertificate(_)) => {
-                AccessError::Invalid("certificate-authority-data")
-            }
-            kube::Error::RustlsTls(RustlsTlsError::InvalidPrivateKey(_)) => AccessError::Invalid("client-key-data"),
-            _ => AccessError::Invalid("client-certificate-data"),
-        })?;
+        let config = access.config()?;
+        // With a token alone there is nothing to get wrong, and the system's authorities need not be read for it.
+        if access.ca_pem.is_some() || access.identity.is_some() {
+            config.rustls_client_config().map_err(|error| match error {
+                kube::Error::RustlsTls(RustlsTlsError::AddRootCertificate(_)) => {
+                    AccessError::Invalid("certificate-authority-data")
+                }
+                kube::Error::RustlsTls(RustlsTlsError::InvalidPrivateKey(_)) => AccessError::Invalid("client-key-data"),
+                _ => AccessError::Invalid("client-certificate-data"),
+            })?;
+        }
         Ok(access)
     }
 

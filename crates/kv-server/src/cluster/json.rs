@@ -21,7 +21,7 @@ pub enum JsonError {
 ///
 /// # Errors
 /// [`JsonError`] with the rule, never a part of the text.
-pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let duplicate = Cell::new(false);
     // serde_json itself stops at a depth of 128.
     let mut reader = serde_json::Deserializer::from_slice(bytes);

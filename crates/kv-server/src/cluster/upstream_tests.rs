@@ -228,6 +228,28 @@ async fn a_call_dropped_before_it_is_written_is_never_written() {
         .await;
 }
 
+/// The same while the connection is still being made.
+#[tokio::test]
+async fn a_call_dropped_while_connecting_is_never_written() {
+    LocalSet::new()
+        .run_until(async {
+            let (port, heard) = server(json("200 OK", "", "{}")).await;
+            for polls in 1..4 {
+                let upstream = upstream(port);
+                let mut call = Box::pin(upstream.send(patch(), quick()));
+                for _ in 0..polls {
+                    assert!(futures_util::poll!(&mut call).is_pending());
+                    tokio::task::yield_now().await;
+                }
+                let before = heard.borrow().len();
+                drop(call);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                assert_eq!((before, heard.borrow().as_str()), (0, ""), "{polls} polls");
+            }
+        })
+        .await;
+}
+
 #[test]
 fn outside_a_runtime_there_is_an_error_and_no_panic() {
     assert!(matches!(
