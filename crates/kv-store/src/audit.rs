@@ -62,10 +62,10 @@ impl Row {
         let named = |name: &Option<String>| name.as_deref().map(text);
         Self {
             id: bytes(entry.id),
-            user_id: entry.actor.user_id.map(|id| bytes(id)),
+            user_id: entry.actor.user_id.map(bytes),
             user_name: text(&entry.actor.user),
             agent: text(&entry.actor.agent),
-            key_id: entry.actor.key_id.map(|id| bytes(id)),
+            key_id: entry.actor.key_id.map(bytes),
             action: entry.event.as_str(),
             resource: text(&entry.target.resource),
             resource_name: named(&entry.target.name),

@@ -140,7 +140,7 @@ impl Store {
             equal! {
                 user_name: filter.user.as_deref().map(text),
                 agent: filter.agent.as_deref().map(text),
-                key_id: filter.key_id.map(|key| bytes(key)),
+                key_id: filter.key_id.map(bytes),
                 action: filter.action.map(Event::as_str),
                 resource: filter.resource.as_deref().map(text),
                 cluster: filter.cluster.as_deref().map(text),

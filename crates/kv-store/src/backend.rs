@@ -7,7 +7,8 @@ use diesel::{Connection, ConnectionError, connection::SimpleConnection};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// A connection to either database.
@@ -157,10 +158,18 @@ fn open_sqlite(path: &Path) -> Result<diesel::SqliteConnection, ConnectionError>
     let mut conn = diesel::SqliteConnection::establish(path)?;
     // FULL: a commit that was acknowledged survives a power cut, which is what an audit log is for.
     conn.batch_execute(
-        "PRAGMA busy_timeout=1000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; \
-         PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
+        "PRAGMA busy_timeout=1000; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; \
+         PRAGMA cell_size_check=ON;",
     )
     .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    // Once for the life of the file. Two that turn a new one at once are not made to wait for each other.
+    let started = Instant::now();
+    while let Err(error) = conn.batch_execute("PRAGMA journal_mode=WAL") {
+        if started.elapsed() > CHECKOUT || !error.to_string().contains("locked") {
+            return Err(ConnectionError::CouldntSetupConfiguration(error));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
     Ok(conn)
 }
 

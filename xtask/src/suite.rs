@@ -1,0 +1,141 @@
+//! `cargo xtask test`: everything the project is held to, on real databases and a real Kubernetes, from a bare checkout.
+//! Also the short tasks around it.
+
+use crate::{
+    cli::KubeTask,
+    error::{Done, TaskError, Tried},
+    kube,
+    output::{line, progress},
+    postgres, tidy,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+/// Names the PostgreSQL server for tests.
+const POSTGRES: &str = "KUBEVISION_TEST_POSTGRES";
+/// Names the kubeconfig of the Kubernetes for tests.
+const KUBECONFIG: &str = "KUBEVISION_TEST_KUBECONFIG";
+
+/// Runs the tests: all of them, or those of a filter.
+pub(crate) fn run(filter: &Option<String>) -> Done {
+    let started = Instant::now();
+    let root = root()?;
+    if filter.is_none() {
+        step("tidy");
+        check_tidy(&root)?;
+        step("format");
+        cargo(&root, &["fmt", "--all", "--check"], &[])?;
+    }
+    // What Kubernetes needs is built beside the tests: neither waits for the other.
+    let building = std::thread::spawn(|| kube::ensure(&|text| progress(&format!("[kubernetes] {text}"))));
+    step("build");
+    let built = cargo(&root, &["build", "--workspace", "--all-targets"], &[]);
+    let binaries = building.join().map_err(|_| TaskError::new("building Kubernetes panicked"))?;
+    built?;
+    binaries?;
+
+    step("PostgreSQL");
+    let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
+    step("Kubernetes");
+    let cluster = kube::up(&format!("test-{}", std::process::id()), &progress)?;
+    let environment = [(POSTGRES, postgres.url("postgres")), (KUBECONFIG, cluster.kubeconfig.display().to_string())];
+    let done = tests(&root, filter, &environment, &cluster);
+    // Ended whatever the tests said, and the tests' word counts.
+    let ended = cluster.stop();
+    let stopped = postgres.stop();
+    done?;
+    ended?;
+    stopped.tried("ending the PostgreSQL for tests")?;
+    line(&format!("\nEverything passed in {} s.", started.elapsed().as_secs()));
+    Ok(())
+}
+
+fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], cluster: &kube::Cluster) -> Done {
+    step("tests");
+    let nextest = Command::new(cargo_program()).args(["nextest", "--version"]).output();
+    let has_nextest = nextest.is_ok_and(|output| output.status.success());
+    match (filter, has_nextest) {
+        (Some(filter), true) => return cargo(root, &["nextest", "run", "--workspace", "-E", filter], environment),
+        (Some(_), false) => {
+            return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
+        }
+        (None, true) => cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"], environment)?,
+        (None, false) => cargo(root, &["test", "--workspace", "--all-targets", "--no-fail-fast"], environment)?,
+    }
+    step("documentation tests");
+    cargo(root, &["test", "--workspace", "--doc"], &[])?;
+    step("demo");
+    let demo = Command::new(std::env::current_exe().tried("finding this program")?)
+        .args(["demo", "--once"])
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .current_dir(root)
+        .status();
+    if !demo.tried("running the demo")?.success() {
+        return Err(TaskError::new("the demo failed; what it said stands above"));
+    }
+    step("clippy");
+    cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+}
+
+/// The small checks.
+pub(crate) fn tidy() -> Done {
+    check_tidy(&root()?)?;
+    line("Tidy.");
+    Ok(())
+}
+
+fn check_tidy(root: &Path) -> Done {
+    tidy::run(root).map_err(|found| TaskError::new(format!("not tidy:\n  {}", found.join("\n  "))))
+}
+
+/// The Kubernetes for tests, by hand.
+pub(crate) fn kube(task: KubeTask) -> Done {
+    match task {
+        KubeTask::Up { name } => line(&kube::up(&name, &progress)?.to_string()),
+        KubeTask::Down { name } => match kube::down(&name)? {
+            true => line(&format!("{name} has ended.")),
+            false => line(&format!("{name} was not running.")),
+        },
+        KubeTask::Status => kube::status()?.iter().for_each(|text| line(text)),
+    }
+    Ok(())
+}
+
+/// The project's folder.
+pub(crate) fn root() -> Done<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
+    here.filter(|root| root.join("Cargo.toml").exists())
+        .ok_or_else(|| TaskError::new("the project's folder has moved since this was built; run: cargo clean -p xtask"))
+}
+
+/// Runs cargo in the project's folder.
+pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, String)]) -> Done {
+    let mut command = Command::new(cargo_program());
+    command.args(arguments).current_dir(root);
+    // What cargo told this program about itself would make it build some crates anew.
+    for (name, _) in std::env::vars_os() {
+        let keep = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "CARGO_BUILD_JOBS", "CARGO_INCREMENTAL"];
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO") && !keep.contains(&name)) {
+            command.env_remove(name);
+        }
+    }
+    for (name, value) in environment {
+        command.env(name, value);
+    }
+    let status = command.status().tried("running cargo")?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(TaskError::new(format!("`cargo {}` failed ({status}); what it said stands above", arguments.join(" "))))
+}
+
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn step(name: &str) {
+    progress(&format!("\n== {name}"));
+}
