@@ -26,6 +26,8 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const SHUTDOWN_SECONDS: u64 = 10;
 /// Between two rounds of housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(3);
+/// Last uses written in one transaction.
+const USES: usize = 200;
 /// Rounds between two looks at what changes by the hour.
 const ROUNDS_AN_HOUR: u32 = 1_200;
 
@@ -160,7 +162,8 @@ async fn keep_house(app: Arc<App>) {
         tokio::time::sleep(HOUSEKEEPING).await;
         round = round.wrapping_add(1);
         let uses = app.uses.take();
-        let noted = app.with_store(move |store| store.note_uses(&uses)).await;
+        // A few at a time: on SQLite admission waits meanwhile.
+        let noted = app.with_store(move |store| uses.chunks(USES).try_for_each(|some| store.note_uses(some))).await;
         let mut done = vec![("noting the last uses of keys", noted)];
         if round.is_multiple_of(ROUNDS_AN_HOUR) {
             let now = app.clock.now();

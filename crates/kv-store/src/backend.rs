@@ -183,8 +183,12 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
     }
     let mut conn = diesel::PgConnection::establish(&url)?;
     let limits = match purpose {
-        // One plan for all batches: planning it anew would cost more than running it.
-        Purpose::Admission => "SET plan_cache_mode = force_generic_plan;",
+        // One plan for all batches: planning it anew would cost more than running it. And always by index: the plan may
+        // be made while the tables are small, and must still be right when they hold millions.
+        Purpose::Admission => {
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+             SET enable_mergejoin = off;"
+        }
         Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '1500ms';",
         Purpose::Migration => "SET statement_timeout = 0; SET lock_timeout = 0;",
     };

@@ -7,7 +7,7 @@ use crate::{
     error::{Result, StoreError},
     page::{Page, PageRequest},
     row::{bytes, id, maybe_time, micros, text, time},
-    schema::{api_keys, assignments, users},
+    schema::{api_keys, assignments, sessions, users},
     store::Store,
 };
 use ::time::OffsetDateTime;
@@ -187,7 +187,7 @@ impl Store {
         })
     }
 
-    /// Disables a user and revokes their keys, so that enabling them again revives none.
+    /// Disables a user, ends their sessions and revokes their keys, so that enabling them again revives none.
     ///
     /// # Errors
     /// [`ActError::Refused`] where there is no such user.
@@ -217,6 +217,8 @@ impl Store {
                     api_keys::revoke_reason.eq("owner disabled"),
                 ))
                 .execute(conn)?;
+            let open = sessions::table.filter(sessions::user_id.eq(&row)).filter(sessions::ended_at.is_null());
+            diesel::update(open).set(sessions::ended_at.eq(now)).execute(conn)?;
             let facts = Detail::none().with(Fact::After, format!("disabled, {revoked} keys revoked"));
             audit::insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(())

@@ -146,20 +146,26 @@ fn admit(store: &Store, requests: &[Request], clock: &Clock) -> Result<Vec<Decis
 
 fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
     let mut queue = shared.queue.lock();
-    while queue.jobs.is_empty() {
+    loop {
+        let size = queue.jobs.len().min(BATCH);
+        // Who has given up waiting is spared the database, and the database them.
+        let batch: Vec<Job> = queue.jobs.drain(..size).filter(|job| !job.reply.is_closed()).collect();
+        if !batch.is_empty() {
+            return Some(batch);
+        }
         if queue.closed {
             return None;
         }
-        shared.filled.wait(&mut queue);
+        if queue.jobs.is_empty() {
+            shared.filled.wait(&mut queue);
+        }
     }
-    let size = queue.jobs.len().min(BATCH);
-    Some(queue.jobs.drain(..size).collect())
 }
 
-/// The request gave up waiting, or its client hung up, while the database was admitting it. It was not acted upon, and
-/// whatever its entry promises did not reach anyone.
+/// The request gave up waiting, or its client hung up, while the database was admitting it: what it intended was not
+/// done. (A read that was written down with its end keeps it, though its answer reached nobody.)
 fn put_right(outcomes: &Outcomes, request: &Request, decision: Decision) {
-    if decision.verdict == Verdict::Admitted && request.audited {
+    if decision.verdict == Verdict::Admitted && request.audited && request.finish.is_none() {
         outcomes.push(EntryEnd {
             entry: request.entry.id,
             entry_at: decision.at,

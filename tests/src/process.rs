@@ -1,0 +1,122 @@
+//! The server as a process of its own, with an environment of its own and nothing of ours.
+
+use crate::PATIENCE;
+use std::{
+    io::Read,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// A process.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where its API listens.
+    pub address: SocketAddr,
+    words: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// All it wrote.
+    pub words: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Process {
+    /// Starts a program with these variables and no others, and addresses of its own.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (address, metrics) = (free(), free());
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("KUBEVISION_LISTEN", address.to_string()).env("KUBEVISION_METRICS_LISTEN", metrics.to_string());
+        command.env("KUBEVISION_DATA_DIR", folder).envs(variables.iter().copied());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let words = Arc::new(Mutex::new(Vec::new()));
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let readers = outputs.map(|mut output| {
+            let words = words.clone();
+            thread::spawn(move || {
+                let mut buffer = [0; 16 * 1024];
+                while let Ok(read @ 1..) = output.read(&mut buffer) {
+                    words.lock().unwrap().extend_from_slice(&buffer[..read]);
+                }
+            })
+        });
+        Self { child, address, words, readers: readers.into() }
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn serves(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(self.address).is_err() {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.words());
+            assert!(Instant::now() < deadline, "it does not listen: {}", self.words());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// All it wrote so far.
+    ///
+    /// # Panics
+    /// If a reader has panicked.
+    #[must_use]
+    pub fn words(&self) -> String {
+        String::from_utf8_lossy(&self.words.lock().unwrap()).into_owned()
+    }
+
+    /// Sends it a signal by name.
+    ///
+    /// # Panics
+    /// Where there is no `kill`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn ended(mut self) -> Ended {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < 2 * PATIENCE, "it does not end: {}", self.words());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let took = started.elapsed();
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        Ended { code: status.code(), words: self.words(), took }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already, or of no more use.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
