@@ -90,6 +90,8 @@ impl App {
     /// [`StartError`].
     pub fn start(config: Config, opener: Opener, clock: Clock, random: Random) -> Result<Arc<Self>, StartError> {
         let store = Store::open(&config.database()?, opener)?;
+        // Before the first entry: a day that has some in the default partition gets none of its own.
+        store.prepare_audit_days(clock.now())?;
         let signing = keyfile::load_or_make(&config.data_dir.join("signing.key"), &random)?;
         let sealing = keyfile::load_or_make(&config.data_dir.join("sealing.key"), &random)?;
         let thread = |source| StartError::System { step: "starting a thread".into(), source };

@@ -12,6 +12,7 @@ pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 impl Clock {
     /// The system's clock.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
     pub fn system() -> Self {
         Self::from_fn(OffsetDateTime::now_utc)
     }
@@ -49,6 +50,7 @@ pub struct Random(Arc<Fill>);
 impl Random {
     /// The operating system's generator.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for random bytes")]
     pub fn system() -> Self {
         Self::from_fn(|bytes| getrandom::fill(bytes).map_err(|_| RandomError))
     }

@@ -160,6 +160,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`].
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_environment() -> Result<Self, ConfigError> {
         Self::from_variables(
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),

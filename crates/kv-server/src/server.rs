@@ -79,11 +79,6 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
     if let Some(password) = first_start(&app).await? {
         announce(password.expose_secret());
     }
-    app.with_store({
-        let now = app.clock.now();
-        move |store| store.prepare_audit_days(now)
-    })
-    .await?;
     let listen = |address: SocketAddr| {
         let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
         bound.map_err(|source| StartError::System { step: format!("listening on {address}"), source })
