@@ -183,7 +183,6 @@ impl Answer {
     ///
     /// # Panics
     /// If it is another.
-    #[must_use]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());

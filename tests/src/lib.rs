@@ -2,7 +2,12 @@
 //! clients that can misbehave and clusters that do as they are told.
 //!
 //! Nothing here knows how the server works inside; it is reached by HTTP, and by the operator's own operations.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot have its world has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot have its world has failed"
+)]
 
 mod app;
 mod client;

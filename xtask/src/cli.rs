@@ -58,9 +58,15 @@ pub(crate) struct BenchOptions {
     /// Connections.
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Only measurements whose name contains this.
+    /// Keys in each database.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keys: u32,
+    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load` or `refusals`.
     #[arg(long)]
     pub(crate) only: Option<String>,
+    /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) pin: Option<bool>,
 }
 
 #[derive(Debug, Args)]

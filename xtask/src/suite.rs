@@ -19,6 +19,9 @@ const POSTGRES: &str = "KUBEVISION_TEST_POSTGRES";
 /// Names the kubeconfig of the Kubernetes for tests.
 const KUBECONFIG: &str = "KUBEVISION_TEST_KUBECONFIG";
 
+/// Names that Kubernetes' own audit log.
+const KUBE_AUDIT: &str = "KUBEVISION_TEST_KUBE_AUDIT";
+
 /// Runs the tests: all of them, or those of a filter.
 pub(crate) fn run(filter: &Option<String>) -> Done {
     let started = Instant::now();
@@ -41,7 +44,11 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
     let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
     step("Kubernetes");
     let cluster = kube::up(&format!("test-{}", std::process::id()), &progress)?;
-    let environment = [(POSTGRES, postgres.url("postgres")), (KUBECONFIG, cluster.kubeconfig.display().to_string())];
+    let environment = [
+        (POSTGRES, postgres.url("postgres")),
+        (KUBECONFIG, cluster.kubeconfig.display().to_string()),
+        (KUBE_AUDIT, cluster.audit_log.display().to_string()),
+    ];
     let done = tests(&root, filter, &environment, &cluster);
     // Ended whatever the tests said, and the tests' word counts.
     let ended = cluster.stop();

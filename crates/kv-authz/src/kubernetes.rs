@@ -157,7 +157,7 @@ pub fn authorize_kubernetes(principal: &Principal, target: &KubernetesTarget) ->
     }
     // Whoever may hand out rights inside the cluster could give themselves any.
     let manage = Permission::new(Resource::Rbac, Verb::Manage);
-    if target.group == "rbac.authorization.k8s.io" && !target.verb.is_read() && !owner.holds(&manage, Scope::Cluster) {
+    if hands_out_rights(target) && !target.verb.is_read() && !owner.holds(&manage, Scope::Cluster) {
         return Err(Denied::Forbidden { missing: manage });
     }
     let reveal = Permission::new(Resource::kubernetes("secrets", ""), Verb::Reveal);
@@ -166,6 +166,14 @@ pub fn authorize_kubernetes(principal: &Principal, target: &KubernetesTarget) ->
         reach,
         mask_secrets: target.is_secret() && !owner.holds(&reveal, Scope::Namespace),
     })
+}
+
+/// Whether writing it changes who may do what in the cluster: RBAC itself, and the other names under which OpenShift and
+/// Rancher serve it.
+fn hands_out_rights(target: &KubernetesTarget) -> bool {
+    let bindings = ["rolebindings", "roletemplatebindings", "roletemplates"];
+    matches!(target.group.as_str(), "rbac.authorization.k8s.io" | "authorization.openshift.io")
+        || (target.group.ends_with(".cattle.io") && bindings.iter().any(|end| target.plural.ends_with(end)))
 }
 
 /// What is left of a request by a user who has some namespaces of a cluster only.

@@ -1,5 +1,6 @@
 //! The role matrix: every act by every built-in role and kind of credential, as a file that shows a change of policy as
 //! a readable diff. And what must hold whatever the matrix says.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use kv_authz::{
     Assignment, Assignments, ClusterId, ClusterScope, Denied, KeyId, NamespaceScope, Owner, Policy, Principal, Role,
@@ -59,7 +60,7 @@ fn role_matrix() {
     let mark = |allowed: bool| if allowed { '✔' } else { '✘' };
     let _ = writeln!(text, "acts on KubeVision's own objects: by session, by key, by key where keys may administer\n");
     let _ = write!(text, "{:<24}", "");
-    roles().iter().for_each(|role| drop(write!(text, "{:<10}", role.name())));
+    text.extend(roles().iter().map(|role| format!("{:<10}", role.name())));
     for line in action::table() {
         let _ = write!(text, "\n{:<24}", line.name);
         for role in roles() {
@@ -87,7 +88,7 @@ fn role_matrix() {
         "\n\nKubernetes, assigned to the whole cluster: get list create update patch delete (✱ masked)\n"
     );
     let _ = write!(text, "{:<24}", "");
-    roles().iter().for_each(|role| drop(write!(text, "{:<10}", role.name())));
+    text.extend(roles().iter().map(|role| format!("{:<10}", role.name())));
     for (plural, group, namespaced) in kinds {
         let _ = write!(text, "\n{:<24}", kv_authz::Resource::kubernetes(plural, group).as_str());
         for role in roles() {

@@ -202,7 +202,10 @@ impl Caller {
         let app = &self.0.app;
         let batcher = app.batcher().ok_or(Failure::Unavailable { step: "admission has stopped", source: None })?;
         let request = Request { entry, basis: Some(view.basis), finish, count: 1, audited };
-        let decision = batcher.admit(request).await?;
+        let decision = batcher.admit(request).await.inspect_err(|_| {
+            // It may be written yet; a second entry would be one too many.
+            self.0.on_record.set(true);
+        })?;
         match decision.verdict {
             Verdict::Admitted => {
                 self.0.on_record.set(true);
@@ -319,7 +322,7 @@ impl Caller {
     /// Looks at the rights as last read, without confirming them: for what shows nothing and touches nothing.
     ///
     /// # Errors
-    /// The look's own failure; it is put on record with the request's end.
+    /// The look's own failure, which may be out of date: [`Self::confirm`] it before telling anyone.
     pub async fn peek<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
         look(&self.view().await?).await
     }
@@ -327,16 +330,20 @@ impl Caller {
     /// The same, with credential and rights confirmed by the database. Leaves no entry of its own.
     ///
     /// # Errors
-    /// The look's own failure; [`Failure::Unauthorized`] where the credential is refused.
+    /// The look's own failure, once the rights it was made on are confirmed; [`Failure::Unauthorized`] where the credential
+    /// is refused.
     pub async fn confirm<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
-            let found = look(&view).await?;
+            let found = look(&view).await;
+            if unavailable(&found) {
+                return found;
+            }
             let (event, target) = self.0.about.borrow().clone();
             let admitted = self.admit(&view, self.entry(&view, event, target), None, false).await?;
             self.0.on_record.set(false);
             if admitted.is_some() {
-                return Ok(found);
+                return found;
             }
             self.reload().await?;
         }

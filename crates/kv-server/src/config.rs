@@ -155,6 +155,12 @@ const NOT_SETTINGS: [&str; 1] = ["KUBEVISION_CONFIG"];
 /// Settings that may come from a file named by `<name>_FILE`.
 const SECRETS: [&str; 2] = ["KUBEVISION_DATABASE_URL", "KUBEVISION_ADMIN_PASSWORD"];
 
+/// What Kubernetes puts into every pod beside a Service called `kubevision`.
+fn is_service(name: &str) -> bool {
+    let rest = name.strip_prefix("KUBEVISION_").unwrap_or(name);
+    rest == "SERVICE_HOST" || rest.starts_with("SERVICE_PORT") || rest == "PORT" || rest.starts_with("PORT_")
+}
+
 impl Config {
     /// From the environment of this process and the file it names.
     ///
@@ -173,7 +179,7 @@ impl Config {
     /// [`ConfigError`].
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut variables: HashMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with("KUBEVISION_")).collect();
+            variables.into_iter().filter(|(name, _)| name.starts_with("KUBEVISION_") && !is_service(name)).collect();
         let file = variables.get("KUBEVISION_CONFIG").cloned();
         for name in NOT_SETTINGS {
             variables.remove(name);
@@ -193,11 +199,15 @@ impl Config {
         }
         // Nested settings are written with two underscores: KUBEVISION_API_KEYS__MAX_PER_USER.
         let source = config::Environment::with_prefix("KUBEVISION").prefix_separator("_").separator("__");
-        builder
-            .add_source(source.source(Some(variables)))
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|error| ConfigError::Setting(error.to_string()))
+        builder.add_source(source.source(Some(variables))).build().and_then(config::Config::try_deserialize).map_err(
+            |error| {
+                ConfigError::Setting(match error {
+                    // Its words repeat the line, which may hold a secret.
+                    config::ConfigError::FileParse { .. } => "the file is not valid TOML".into(),
+                    other => other.to_string(),
+                })
+            },
+        )
     }
 
     /// The database.
@@ -223,7 +233,8 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_contract() {
-        let config = read(&[("HOME", "/root")]).unwrap();
+        let config =
+            read(&[("HOME", "/"), ("KUBEVISION_SERVICE_HOST", "10.0.0.1"), ("KUBEVISION_PORT", "tcp://x")]).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.rate_limit.to_string(), "600/m,burst=100");
         assert_eq!(config.api_keys.max_per_user, 100);

@@ -50,6 +50,8 @@ pub fn load_or_make(path: &Path, random: &Random) -> Result<Zeroizing<[u8; 32]>,
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             _ => fs::remove_file(&draft).map_err(failed)?,
         }
+        // The name as well must survive a power cut: what is sealed with a lost key stays sealed.
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     }
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {

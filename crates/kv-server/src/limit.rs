@@ -127,7 +127,7 @@ impl Limiter {
         let Some(users) = &self.users else { return Ok(None) };
         match users.check_key(&user) {
             Ok(state) => Ok(Some(Allowance { remaining: state.remaining_burst_capacity(), limit: self.limit })),
-            Err(wait) => Err(self.exhausted(wait.wait_time_from(self.clock.now()))),
+            Err(wait) => Err(Exhausted { retry_after: wait.wait_time_from(self.clock.now()), limit: self.limit }),
         }
     }
 
@@ -136,9 +136,10 @@ impl Limiter {
     /// # Errors
     /// [`Exhausted`].
     pub fn take_sign_in(&self, address: IpAddr) -> Result<(), Exhausted> {
+        let limit = RateLimit::On { per_minute: SIGN_INS_PER_MINUTE, burst: SIGN_INS_PER_MINUTE };
         match self.addresses.check_key(&household(address)) {
             Ok(_) => Ok(()),
-            Err(wait) => Err(self.exhausted(wait.wait_time_from(self.clock.now()))),
+            Err(wait) => Err(Exhausted { retry_after: wait.wait_time_from(self.clock.now()), limit }),
         }
     }
 
@@ -148,10 +149,6 @@ impl Limiter {
         if let Some(users) = &self.users {
             users.retain_recent();
         }
-    }
-
-    fn exhausted(&self, retry_after: Duration) -> Exhausted {
-        Exhausted { retry_after, limit: self.limit }
     }
 }
 

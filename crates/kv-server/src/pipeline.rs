@@ -124,10 +124,18 @@ async fn private(
     };
     match answered {
         // The gate before the answer: what was revoked meanwhile is not told its result.
-        Some(response) if !guard.is_revoked() => Ok(response.map_body(|_, body| BoxBody::new(Held { body, guard }))),
+        Some(response) if !guard.is_revoked() => {
+            Ok(response.map_body(|_, body| BoxBody::new(Held { body, rest: web::Bytes::new(), guard })))
+        }
         _ => {
             // The request went with its handler; only an error can still carry an answer.
-            let revoked = Failure::Unauthorized { reason: Some(kv_authz::Unusable::Revoked) };
+            let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
+            if !caller.is_on_record() {
+                let finish = Finish::with_status(401).because(revoked.facts());
+                if let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(finish).await {
+                    revoked = unavailable;
+                }
+            }
             let answer = problem::answer(&revoked, &id.to_string());
             Err(InternalError::from_response(revoked, answer).into())
         }
@@ -141,6 +149,10 @@ async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origi
     };
     // Before admission: either that sees a revocation, or the revocation sees this request.
     let guard = app.in_flight.enter(authority.credential, authority.owner.id);
+    // What has expired already is admission's to refuse, and to put on record.
+    if let Some(left) = authority.expires_at.and_then(|end| (end - app.clock.now()).try_into().ok()) {
+        guard.ends_after(left);
+    }
     Ok(Caller::new(app.clone(), presented, authority, guard, id, origin.clone()))
 }
 
@@ -176,7 +188,8 @@ async fn serve(
         }
     }
     response = finish(response, id);
-    if let Some(allowance) = allowance {
+    // A 401 is the same for everyone.
+    if let Some(allowance) = allowance.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
         tell_allowance(response.headers_mut(), allowance);
     }
     Ok(response)
@@ -191,7 +204,7 @@ async fn settle(caller: &Caller, failure: Failure) -> Failure {
     }
 }
 
-/// Puts on record that a request without a usable credential was refused. Alike ones of a batch count together.
+/// Puts on record that a request without a usable credential was refused.
 async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -> Failure {
     if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
         return failure;
@@ -287,12 +300,17 @@ fn text(value: Option<&HeaderValue>) -> Rc<str> {
     value.map_or_else(|| "".into(), |value| String::from_utf8_lossy(value.as_bytes()).into())
 }
 
-/// A body that keeps its request in the registry until the last byte is handed to the connection, and breaks off when
-/// the credential is revoked before.
+/// A body that keeps its request in the registry until its last slice is handed to the connection's buffer, and breaks
+/// off when the credential is revoked before.
 struct Held {
     body: BoxBody,
+    /// What is left of the body's last piece.
+    rest: web::Bytes,
     guard: Guard,
 }
+
+/// The most that is handed over at once, in bytes.
+const SLICE: usize = 16 * 1024;
 
 /// The answer was cut: its credential was revoked.
 #[derive(Debug, thiserror::Error)]
@@ -311,6 +329,14 @@ impl MessageBody for Held {
         if this.guard.is_revoked() {
             return Poll::Ready(Some(Err(Box::new(Cut))));
         }
-        Pin::new(&mut this.body).poll_next(context)
+        if this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_next(context) {
+                Poll::Ready(Some(Ok(piece))) => this.rest = piece,
+                other => return other,
+            }
+        }
+        // In slices, so that no more than one waits where a revocation cannot reach it.
+        let slice = this.rest.split_to(this.rest.len().min(SLICE));
+        Poll::Ready(Some(Ok(slice)))
     }
 }

@@ -97,7 +97,9 @@ impl Connection {
     pub fn known(&self, resource: &ResourceName) -> Option<Served> {
         let known = self.known.borrow();
         let (at, discovery) = known.as_ref()?;
-        (at.elapsed() < DISCOVERY_FRESH).then(|| discovery.find(resource).cloned()).flatten()
+        // One that lacks a group might find another resource under a plain name.
+        let fresh = if discovery.is_incomplete() { DISCOVERY_RETRY } else { DISCOVERY_FRESH };
+        (at.elapsed() < fresh).then(|| discovery.find(resource).cloned()).flatten()
     }
 
     /// What the cluster serves under this name; asks the cluster unless it was asked a moment ago.

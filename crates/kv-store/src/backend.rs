@@ -181,7 +181,7 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
             url.push_str(&format!("{name}={value}"));
         }
     }
-    let mut conn = diesel::PgConnection::establish(&url)?;
+    let mut conn = diesel::PgConnection::establish(&url).map_err(without_url)?;
     let limits = match purpose {
         // One plan for all batches: planning it anew would cost more than running it. And always by index: the plan may
         // be made while the tables are small, and must still be right when they hold millions.
@@ -195,6 +195,16 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
     conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
+}
+
+/// libpq repeats a URL that it cannot read, password and all; what it says of a server it tried is harmless.
+fn without_url(error: ConnectionError) -> ConnectionError {
+    match error {
+        ConnectionError::BadConnection(words) if words.starts_with("connection to server") => {
+            ConnectionError::BadConnection(words)
+        }
+        _ => ConnectionError::BadConnection("the database URL cannot be read, or names no server".into()),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! A database per test: fresh, of its own, gone afterwards. For tests alone, and therefore never polite: what fails,
 //! panics with what to do about it.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot have its database has failed")]
-#![expect(clippy::disallowed_methods, reason = "a test says by a variable where its server is, and names its database by the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test says by a variable where its server is, and names its database by the clock"
+)]
 
 use crate::{
     backend::{AnyConn, DatabaseUrl, Purpose, connect},

@@ -52,7 +52,7 @@ pub(crate) fn ensure(progress: &dyn Fn(&str)) -> Result<Binaries, KubeError> {
         }
     }
     let cache = folders::cache()?;
-    let folder = cache.join(format!("kubernetes-{}", build::VERSION));
+    let folder = cache.join(format!("kubernetes-{}-r{}", build::VERSION, build::RECIPE));
     if let Ok(found) = Binaries::within(&folder) {
         return Ok(found);
     }

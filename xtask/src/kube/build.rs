@@ -17,9 +17,14 @@ use super::steps::Steps;
 
 /// What is built; the cache's folder is named after it.
 pub(crate) const VERSION: &str = "1.20.2";
+/// Counts the recipe's changes, so that what an older one built is built anew.
+pub(crate) const RECIPE: &str = "2";
 /// The Go of the same suite. Its package is unpacked into the work folder, so a Go on the machine is neither needed nor used.
 const GO: &str = "go-1.19";
 const GO_PACKAGES: [&str; 2] = ["golang-1.19-go", "golang-1.19-src"];
+/// A package whose copy in Kubernetes' tree is too old for this Go: the server would crash as soon as it wrote a map in
+/// order. The suite has the next release.
+const REFLECT: (&str, &str) = ("golang-github-modern-go-reflect2-dev", "github.com/modern-go/reflect2");
 const BUILT: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
 
 /// Builds into `finished`, a folder in `cache` that holds etcd and the two programs afterwards.
@@ -75,7 +80,9 @@ impl Recipe<'_> {
         apt.program("dpkg-source", "dpkg-dev", self.steps)?;
         apt.unpack(&["etcd-server"], &root, self.steps)?;
         apt.unpack(&GO_PACKAGES, &root, self.steps)?;
+        apt.unpack(&[REFLECT.0], &root, self.steps)?;
         self.unpack_source(&apt)?;
+        self.renew_reflect()?;
         self.generate_openapi()?;
         for program in BUILT {
             let mut go = self.go(&["build", "-ldflags", &ldflags(), "-o"]);
@@ -100,6 +107,23 @@ impl Recipe<'_> {
         let mut unpack = Command::new("dpkg-source");
         unpack.args(["--no-check", "-x"]).arg(description).arg(self.tree());
         self.steps.run("unpack the source of kubernetes", &mut unpack)
+    }
+
+    /// Puts the suite's release of a package in the place of the older one in the tree.
+    fn renew_reflect(&self) -> Result<(), KubeError> {
+        let old = self.tree().join("vendor").join(REFLECT.1);
+        let new = self.work.join("root/usr/share/gocode/src").join(REFLECT.1);
+        folders::remove(&old)?;
+        folders::private_folder(&old)?;
+        for entry in fs::read_dir(&new).map_err(KubeError::file("list the package", &new))?.flatten() {
+            let file = entry.path();
+            let name = file.file_name().unwrap_or_default();
+            // Tests would want packages that are not there.
+            if file.is_file() && !name.to_string_lossy().ends_with("_test.go") {
+                fs::copy(&file, old.join(name)).map_err(KubeError::file("copy the package", &file))?;
+            }
+        }
+        Ok(())
     }
 
     fn generate_openapi(&self) -> Result<(), KubeError> {

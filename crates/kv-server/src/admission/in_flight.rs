@@ -3,17 +3,18 @@
 //!
 //! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request.
 
-use kv_authz::UserId;
+use kv_authz::{Unusable, UserId};
 use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -51,6 +52,8 @@ struct Place {
     token: Mutex<Option<TaskTrackerToken>>,
     /// The request that revokes its own credential is the one that may still answer.
     exempt: AtomicBool,
+    /// When the credential expires, if it does.
+    ends: OnceLock<Instant>,
     registry: Arc<Slots>,
 }
 
@@ -67,6 +70,7 @@ impl InFlight {
             token: Mutex::new(Some(slot.requests.token())),
             slot: slot.clone(),
             exempt: AtomicBool::new(false),
+            ends: OnceLock::new(),
             registry: self.0.clone(),
         }))
     }
@@ -79,6 +83,11 @@ impl InFlight {
     /// Ends the requests of all of a user's credentials.
     pub async fn cut_user(&self, user: UserId) {
         self.cut_where(|_, owner| owner == user).await;
+    }
+
+    /// Ends the requests of all of a user's keys.
+    pub async fn cut_keys(&self, user: UserId) {
+        self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Key(_))).await;
     }
 
     async fn cut_where(&self, chosen: impl Fn(Credential, UserId) -> bool) {
@@ -105,17 +114,43 @@ impl InFlight {
 }
 
 impl Guard {
-    /// Resolves when the credential is revoked by another request.
-    pub async fn revoked(&self) {
-        self.0.slot.mark.cancelled().await;
-        if self.0.exempt.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    /// Says when the credential expires. Until then the request counts as any other; from then on as revoked.
+    pub fn ends_after(&self, left: Duration) {
+        if let Some(end) = Instant::now().checked_add(left) {
+            let _ = self.0.ends.set(end);
         }
     }
 
-    /// Whether it is revoked: the effect gate and the answer gate ask this.
+    /// Resolves when the credential is revoked by another request, or expires.
+    pub async fn revoked(&self) {
+        let cut = async {
+            self.0.slot.mark.cancelled().await;
+            if self.0.exempt.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        match self.0.ends.get() {
+            None => cut.await,
+            Some(&end) => tokio::select! {
+                () = cut => {}
+                () = tokio::time::sleep_until(end) => {}
+            },
+        }
+    }
+
+    /// Whether it is revoked or has expired: the effect gate and the answer gate ask this.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
+        self.is_cut() || self.0.ends.get().is_some_and(|&end| end <= Instant::now())
+    }
+
+    /// Which of the two it is, once it is one.
+    #[must_use]
+    pub fn reason(&self) -> Unusable {
+        if self.is_cut() { Unusable::Revoked } else { Unusable::Expired }
+    }
+
+    fn is_cut(&self) -> bool {
         self.0.slot.mark.is_cancelled() && !self.0.exempt.load(Ordering::Relaxed)
     }
 

@@ -36,16 +36,28 @@ impl Body {
             });
         }
         serde_json::from_slice(&self.bytes).map_err(|error| {
-            let what = error.to_string();
-            // The position helps; what was sent is not repeated beyond the field's name.
-            Failure::invalid("malformed_body", format!("The body is not what this address takes: {}", plain(&what)))
+            let (line, column) = (error.line(), error.column());
+            let what = field_rule(&error.to_string()).unwrap_or_else(|| match error.classify() {
+                serde_json::error::Category::Data => "a value is not of the kind its field takes".into(),
+                _ => "it is not one JSON value".into(),
+            });
+            let detail = format!("The body is not what this address takes: {what}, at line {line}, column {column}.");
+            Failure::invalid("malformed_body", detail)
         })
     }
 }
 
-/// An error's text, bounded and without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+/// The rule about a field that serde says was broken, with the field's name. Anything else it says may repeat a value,
+/// which may be a secret in the wrong place; so may a name that is not a plain word.
+fn field_rule(words: &str) -> Option<String> {
+    let (rule, rest) = words.split_once(" `")?;
+    let name = rest.split('`').next()?;
+    let is_word = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    match rule {
+        "unknown field" | "missing field" | "duplicate field" if is_word => Some(format!("{rule} `{name}`")),
+        "unknown field" => Some(rule.into()),
+        _ => None,
+    }
 }
 
 impl FromRequest for Body {
@@ -102,7 +114,10 @@ impl FromRequest for Caller {
 pub fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Failure> {
     actix_web::web::Query::<T>::from_query(request.query_string()).map(actix_web::web::Query::into_inner).map_err(
         |error| {
-            Failure::invalid("malformed_query", format!("The query is not understood: {}", plain(&error.to_string())))
+            let words = error.to_string();
+            let words = words.rsplit_once(": ").map_or(words.as_str(), |(_, last)| last);
+            let what = field_rule(words).unwrap_or_else(|| "a value is not one its parameter takes".into());
+            Failure::invalid("malformed_query", format!("The query is not understood: {what}."))
         },
     )
 }

@@ -17,7 +17,7 @@ use kv_authz::{
     Denied,
     audit::{Event, Target},
 };
-use kv_store::UserRecord;
+use kv_store::{Credential, UserRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,7 +101,10 @@ pub async fn list_keys(caller: Caller, request: HttpRequest, path: Path<String>)
     responses((status = 403, description = "Always: keys are made by their owners.", body = Problem)))]
 pub async fn mint_refused(caller: Caller, _path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(Event::ApiKeyCreate, keys());
-    Err(Failure::Denied(Denied::OperatorOnly))
+    match caller.credential() {
+        Credential::Key(_) => Err(Failure::Denied(Denied::InteractiveSessionRequired)),
+        Credential::Session(_) => Err(Failure::Denied(Denied::OperatorOnly)),
+    }
 }
 
 /// Revoke one of a user's keys.

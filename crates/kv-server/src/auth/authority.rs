@@ -6,6 +6,7 @@ use kv_authz::{Owner, Principal};
 use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
 use quick_cache::sync::Cache;
 use std::{fmt, sync::Arc};
+use time::OffsetDateTime;
 
 /// Entries of about half a kilobyte: some 32 MiB at most.
 const CAPACITY: usize = 65_536;
@@ -19,6 +20,8 @@ pub struct Authority {
     pub owner: Arc<Owner>,
     /// The version of those rights.
     pub user_version: i64,
+    /// When it expires, if it is a key that does. Admission judges; this ends what is under way by then.
+    pub expires_at: Option<OffsetDateTime>,
     key_name: Option<String>,
 }
 
@@ -49,6 +52,7 @@ impl From<KeyAuthority> for Authority {
             credential: Credential::Key(key.id),
             owner: key.owner,
             user_version: key.user_version,
+            expires_at: None,
             key_name: Some(key.name),
         }
     }
@@ -60,6 +64,7 @@ impl From<SessionAuthority> for Authority {
             credential: Credential::Session(session.id),
             owner: session.owner,
             user_version: session.user_version,
+            expires_at: None,
             key_name: None,
         }
     }
@@ -114,7 +119,13 @@ impl Authorities {
         let (store, wanted) = (self.store.clone(), presented.clone());
         let read = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match wanted {
-                Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
+                Presented::Key(digest) => match store.key_authority(&digest)? {
+                    None => None,
+                    Some(key) => {
+                        let expires_at = store.find_key(key.id)?.and_then(|record| record.expires_at);
+                        Some(Authority { expires_at, ..Authority::from(key) })
+                    }
+                },
                 Presented::Session(session) => store.session_authority(session)?.map(Authority::from),
             })
         });

@@ -55,6 +55,7 @@ fn a_list_is_narrowed_to_a_namespace() {
 }
 
 /// Reads a path as the API server does.
+#[expect(clippy::type_complexity, reason = "group, version, namespace, resource and name, for one comparison")]
 fn read(path: &str) -> Option<(String, String, Option<String>, String, Option<String>)> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let (group, version, rest) = match segments.as_slice() {

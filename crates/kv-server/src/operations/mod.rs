@@ -63,6 +63,14 @@ impl<'a> Acting<'a> {
         self.app.in_flight.cut(credential).await;
     }
 
+    /// The same for all of a user's keys.
+    pub async fn cut_keys(&self, user: UserId) {
+        if let Some(guard) = self.guard.as_ref().filter(|_| self.principal.is_api_key()) {
+            guard.exempt_user(user);
+        }
+        self.app.in_flight.cut_keys(user).await;
+    }
+
     /// The same for all of a user's credentials.
     pub async fn cut_user(&self, user: UserId) {
         if let Some(guard) = &self.guard {

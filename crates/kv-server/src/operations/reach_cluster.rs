@@ -86,7 +86,7 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
     let query = UpstreamQuery::parse(wanted.verb, &wanted.query)
         .map_err(|error| Failure::invalid("malformed_query", sentence(&error)))?;
 
-    let (connection, served) = discover(caller, upstreams, &cluster, namespace.as_ref(), &resource).await?;
+    let (id, connection, served) = discover(caller, upstreams, &cluster, namespace.as_ref(), &resource).await?;
     let name = wanted.name.as_deref().map(|name| ObjectName::parse(name, served.group().as_str()));
     let name = name.transpose().map_err(|error| invalid(&error))?;
     let path = ObjectPath::new(&served, namespace, name, wanted.verb).map_err(|error| match error {
@@ -97,7 +97,10 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
     })?;
 
     let decide = async |view: &View| {
-        let id = cluster_id(view, &cluster)?;
+        // The name may mean another cluster by now; the connection is to the one that was asked.
+        if cluster_id(view, &cluster)? != id {
+            return Err(Failure::Stale);
+        }
         let target = path.target(id, &cluster);
         let Allowed { reach, mask_secrets, .. } = authorize_kubernetes(&view.principal, &target)?;
         let body = checked_body(&wanted.body, &path, mask_secrets)?;
@@ -106,7 +109,12 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
         let plan = Plan { path: path.clone(), query: query.clone(), reach, mask: mask_secrets, body };
         Ok((plan, detail))
     };
-    let audited = path.target(ClusterId::from_parts(0, [0; 10]), &cluster).audited();
+    let mut audited = path.target(id, &cluster).audited();
+    if wanted.verb == KubernetesVerb::Create {
+        // Named by its body alone.
+        let checked = body::check(&wanted.body.bytes, Some(&wanted.body.media_type), &path).ok();
+        audited.name = checked.and_then(|checked| checked.object_name().map(shown));
+    }
     let (plan, begun) = caller.begin(wanted.verb.is_read(), event, audited, decide).await?;
     effect(caller, connection, plan, begun).await
 }
@@ -129,22 +137,24 @@ async fn discover(
     cluster: &ClusterName,
     namespace: Option<&Namespace>,
     resource: &ResourceName,
-) -> Result<(Rc<Connection>, crate::cluster::Served), Failure> {
+) -> Result<(ClusterId, Rc<Connection>, crate::cluster::Served), Failure> {
     let reachable = async |view: &View| {
         let id = cluster_id(view, cluster)?;
         let known = |scope: &kv_authz::NamespaceScope| namespace.is_none_or(|name| scope.contains(name.as_str()));
         match view.principal.owner().and_then(|owner| owner.reach(id)) {
             Some(scope) if !known(&scope) => Err(Failure::Denied(kv_authz::Denied::Hidden)),
-            _ => upstreams.connection(id, &view.clusters).await,
+            _ => Ok((id, upstreams.connection(id, &view.clusters).await?)),
         }
     };
-    let connection = caller.peek(&reachable).await?;
-    if let Some(served) = connection.known(resource) {
-        return Ok((connection, served));
+    // A refusal on rights as last read may be out of date: what was granted meanwhile counts at once.
+    if let Ok((id, connection)) = caller.peek(&reachable).await
+        && let Some(served) = connection.known(resource)
+    {
+        return Ok((id, connection, served));
     }
-    let connection = caller.confirm(&reachable).await?;
+    let (id, connection) = caller.confirm(&reachable).await?;
     let served = connection.find(resource).await?;
-    Ok((connection, served))
+    Ok((id, connection, served))
 }
 
 /// The body of a write, checked against the path and, for Secrets, against what the caller was shown.
@@ -192,7 +202,7 @@ async fn effect(caller: &Caller, connection: Rc<Connection>, plan: Plan, begun: 
             () = guard.revoked() => None,
             sent = send(&connection, &plan, id) => Some(sent),
         };
-        let (result, finish) = conclude(sent, read_only);
+        let (result, finish) = conclude(sent.ok_or_else(|| guard.reason()), read_only);
         begun.end(finish);
         result
     });
@@ -200,26 +210,27 @@ async fn effect(caller: &Caller, connection: Rc<Connection>, plan: Plan, begun: 
 }
 
 /// What the caller is told, and what the record says.
-fn conclude(sent: Option<Result<Answer, SendError>>, read_only: bool) -> (Result<Answer, Failure>, Finish) {
+fn conclude(sent: Result<Result<Answer, SendError>, Unusable>, read_only: bool) -> (Result<Answer, Failure>, Finish) {
     let unknown = |status, why: &str| Finish {
         outcome: Outcome::Unknown,
         status,
         detail: Detail::none().with(Fact::Unknown, why),
     };
     match sent {
-        None => {
-            let revoked = Failure::Unauthorized { reason: Some(Unusable::Revoked) };
-            let finish = match read_only {
-                true => Finish::with_status(401).because(revoked.facts()),
-                false => unknown(401, "revoked while the cluster was working"),
+        Err(reason) => {
+            let ended = Failure::Unauthorized { reason: Some(reason) };
+            let finish = match (read_only, reason) {
+                (true, _) => Finish::with_status(401).because(ended.facts()),
+                (false, Unusable::Expired) => unknown(401, "expired while the cluster was working"),
+                (false, _) => unknown(401, "revoked while the cluster was working"),
             };
-            (Err(revoked), finish)
+            (Err(ended), finish)
         }
-        Some(Ok(answer)) => {
+        Ok(Ok(answer)) => {
             let finish = Finish::with_status(answer.status);
             (Ok(answer), finish)
         }
-        Some(Err(SendError::Unanswered(error))) => {
+        Ok(Err(SendError::Unanswered(error))) => {
             let nothing_done = read_only || error.nothing_was_sent();
             let failure = unanswered(error);
             let finish = match nothing_done {
@@ -228,8 +239,15 @@ fn conclude(sent: Option<Result<Answer, SendError>>, read_only: bool) -> (Result
             };
             (Err(failure), finish)
         }
-        Some(Err(SendError::Refused(failure))) => {
+        Ok(Err(SendError::Refused(failure, done))) => {
             let finish = Finish::with_status(failure.status()).because(failure.facts());
+            let finish = match done {
+                // Not there, conflicting, not valid: nobody denied anything but who said 403.
+                Done::No if failure.status() != 403 => Finish { outcome: Outcome::Failed, ..finish },
+                Done::Yes => Finish { outcome: Outcome::Succeeded, ..finish },
+                Done::Unknown if !read_only => unknown(failure.status(), "the cluster failed while working"),
+                Done::No | Done::Unknown => finish,
+            };
             (Err(failure), finish)
         }
     }
@@ -237,13 +255,23 @@ fn conclude(sent: Option<Result<Answer, SendError>>, read_only: bool) -> (Result
 
 enum SendError {
     Unanswered(UpstreamError),
-    Refused(Failure),
+    Refused(Failure, Done),
+}
+
+/// Whether the cluster did what it was asked, though the caller gets no answer of its.
+enum Done {
+    No,
+    Yes,
+    Unknown,
 }
 
 async fn send(connection: &Connection, plan: &Plan, id: EntryId) -> Result<Answer, SendError> {
     match &plan.reach {
         Reach::AsAsked => one(connection, plan, &plan.path, &plan.query, id).await,
-        Reach::Namespaces(namespaces) => several(connection, plan, namespaces, id).await,
+        Reach::Namespaces(namespaces) => {
+            let whole = tokio::time::timeout(connection.limits.time, several(connection, plan, namespaces, id));
+            whole.await.unwrap_or(Err(SendError::Unanswered(UpstreamError::Timeout)))
+        }
     }
 }
 
@@ -260,13 +288,19 @@ async fn one(
     }
     let answer = connection.upstream.send(call, connection.limits).await.map_err(SendError::Unanswered)?;
     if answer.status.as_u16() >= 400 {
-        return Err(SendError::Refused(refused(&ClusterRefusal::of(answer.status, &answer.body))));
+        let done = if answer.status.is_server_error() { Done::Unknown } else { Done::No };
+        let mut refusal = ClusterRefusal::of(answer.status, &answer.body);
+        if plan.mask {
+            // The cluster may quote the object, values and all.
+            refusal.message = "the cluster refused the request; what it said may quote masked values".into();
+        }
+        return Err(SendError::Refused(refused(&refusal), done));
     }
     let body = match plan.mask {
         false => answer.body.to_vec(),
         // What cannot be masked is not shown.
         true => mask::mask_answer(&answer.body)
-            .map_err(|error| SendError::Refused(Failure::internal("masking a Secret", error)))?,
+            .map_err(|error| SendError::Refused(Failure::internal("masking a Secret", error), Done::Yes))?,
     };
     Ok(Answer { status: answer.status.as_u16(), body })
 }
@@ -279,7 +313,7 @@ async fn several(
     namespaces: &BTreeSet<String>,
     id: EntryId,
 ) -> Result<Answer, SendError> {
-    let internal = |step| SendError::Refused(Failure::Internal { step, source: None });
+    let internal = |step| SendError::Refused(Failure::Internal { step, source: None }, Done::Unknown);
     let namespaced = plan.path.served().namespaced();
     let mut parts = BTreeMap::new();
     for name in namespaces {

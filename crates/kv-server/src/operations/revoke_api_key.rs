@@ -68,9 +68,8 @@ pub async fn revoke_all_user_api_keys(
     let keys = app
         .with_store(move |store| store.revoke_all_keys(&permit, basis.as_ref(), user, reason.as_deref(), &occasion))
         .await?;
-    for &key in &keys {
-        acting.cut(Credential::Key(key)).await;
-    }
+    // All of them, not only those this call revoked: an earlier one may have been interrupted before its cut.
+    acting.cut_keys(user).await;
     Ok(keys.len())
 }
 

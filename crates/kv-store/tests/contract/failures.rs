@@ -75,6 +75,7 @@ fn a_file_that_another_process_writes_is_unavailable_until_it_is_done() {
 /// The disk is full: this process may make no file larger. The system would end it for trying, unless that is ignored
 /// from its start, so the test runs itself once more that way.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "this is how the second run knows that it is one")]
 fn a_full_disk_is_unavailable_until_there_is_room() {
     const AGAIN: &str = "KUBEVISION_TEST_FULL_DISK";
     if env::var_os(AGAIN).is_some() {

@@ -54,7 +54,10 @@ pub(crate) fn prefix() -> KeyPrefix {
 }
 
 /// Now, as precisely as the databases keep it.
-#[expect(clippy::disallowed_methods, reason = "the databases have a clock of their own, and PostgreSQL's cannot be set")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the databases have a clock of their own, and PostgreSQL's cannot be set"
+)]
 pub(crate) fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_microsecond(now.microsecond()).unwrap()

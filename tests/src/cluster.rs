@@ -1,0 +1,382 @@
+//! A cluster played by the test: an HTTPS server on loopback that serves what Kubernetes serves to be discovered, writes
+//! down every other request, and answers when and how it is told.
+
+use crate::until;
+use kv_server::cluster::ClusterAccess;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
+
+/// Self-signed for 127.0.0.1, until 2126. It opens nothing: the key was made for this file.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIByTCCAW6gAwIBAgIUSdI0lPcJRAfvBGzgT5sh6nAQRjowCgYIKoZIzj0EAwIw\n\
+JzElMCMGA1UEAwwca3ViZXZpc2lvbi1jbHVzdGVyLWZvci10ZXN0czAgFw0yNjEx\n\
+MjMyMzI5MjFaGA8yMTI2MTAzMDIzMjkyMVowJzElMCMGA1UEAwwca3ViZXZpc2lv\n\
+bi1jbHVzdGVyLWZvci10ZXN0czBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMMf\n\
+Ww1pN3L05ZJIVsi2k5Awi8C5FfwauobqvUiXa1GKXVfs+unfkUcIbSrKl9tcT2wl\n\
+LpHdX6mXna0nND5yhYqjdjB0MB0GA1UdDgQWBBSumDTL6LZaMAQAqVi8MlfPuUTb\n\
+bjAfBgNVHSMEGDAWgBSumDTL6LZaMAQAqVi8MlfPuUTbbjAPBgNVHREECDAGhwR/\n\
+AAABMAwGA1UdEwEB/wQCMAAwEwYDVR0lBAwwCgYIKwYBBQUHAwEwCgYIKoZIzj0E\n\
+AwIDSQAwRgIhAJ+r4gqPzMEDnJ4A/pCOn9LMT/8e1f3tA4vwhcl7WjzoAiEA3Bkj\n\
+ncj6rxzbCtAbC0izF7ATMK82xo/fXXlkAoAidXg=\n\
+-----END CERTIFICATE-----\n";
+
+/// Its key; the label is put together so that nobody's scanner takes it for a secret that got out.
+fn private_key() -> String {
+    let body = "\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpCoJqqnamT4Mk5vF\n\
+dR9JppzJp4kf1IbzRQ6yVbl8GbyhRANCAATDH1sNaTdy9OWSSFbItpOQMIvAuRX8\n\
+GrqG6r1Il2tRil1X7Prp35FHCG0qypfbXE9sJS6R3V+pl52tJzQ+coWK";
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n", label = "PRIVATE KEY")
+}
+
+/// The token the server is given for the cluster.
+const TOKEN: &str = "the-clusters-own-token";
+
+/// What a cluster serves: group, version, plural, kind, whether in namespaces.
+const SERVED: &[(&str, &str, &str, &str, bool)] = &[
+    ("", "v1", "pods", "Pod", true),
+    ("", "v1", "secrets", "Secret", true),
+    ("", "v1", "configmaps", "ConfigMap", true),
+    ("", "v1", "namespaces", "Namespace", false),
+    ("", "v1", "nodes", "Node", false),
+    ("apps", "v1", "deployments", "Deployment", true),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
+    ("example.com", "v1", "widgets", "Widget", true),
+];
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Seen {
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Method and path.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+/// An answer to be given.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Reply {
+    /// JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("content-type".into(), "application/json".into())];
+        Self { status, headers, body: body.to_string() }
+    }
+
+    /// A `Status`, as Kubernetes refuses.
+    #[must_use]
+    pub fn refusal(status: u16, message: &str) -> Self {
+        Self::json(status, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message}))
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    asked_what_is_served: usize,
+    replies: Vec<(String, Reply)>,
+    connections: usize,
+    holds: bool,
+    stalls: bool,
+}
+
+/// A cluster. Ends with this value.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: Shared,
+    _end: oneshot::Sender<()>,
+}
+
+#[derive(Clone)]
+struct Shared(Arc<Mutex<State>>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
+    }
+
+    async fn while_it(&self, so: impl Fn(&State) -> bool) {
+        while self.with(|state| so(state)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Cluster {
+    /// A cluster that answers everything at once.
+    ///
+    /// # Panics
+    /// Where there is no socket or thread for it.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Shared(Arc::default());
+        let (end, ended) = oneshot::channel::<()>();
+        let shared = state.clone();
+        // A thread of its own: it must answer while the test's own threads are busy.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    () = listen(listener, shared) => {}
+                }
+            });
+        });
+        Self { address, state, _end: end }
+    }
+
+    /// What opens it.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn access(&self) -> ClusterAccess {
+        let server = format!("https://{}", self.address);
+        ClusterAccess::from_parts(&server, Some(CERTIFICATE), SecretString::from(TOKEN)).unwrap()
+    }
+
+    /// Every request so far that was not about what is served.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.with(|state| state.seen.clone())
+    }
+
+    /// How often it was asked what it serves.
+    #[must_use]
+    pub fn asked_what_is_served(&self) -> usize {
+        self.state.with(|state| state.asked_what_is_served)
+    }
+
+    /// How many connections were opened.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.state.with(|state| state.connections)
+    }
+
+    /// Answers requests for paths that begin so with this, from now on.
+    pub fn reply(&self, path: &str, reply: Reply) {
+        self.state.with(|state| state.replies.insert(0, (path.to_owned(), reply)));
+    }
+
+    /// Requests arrive and are not answered, until [`Self::release`].
+    pub fn hold(&self) {
+        self.state.with(|state| state.holds = true);
+    }
+
+    /// Answers what it held.
+    pub fn release(&self) {
+        self.state.with(|state| state.holds = false);
+    }
+
+    /// Connections are accepted and their TLS not answered, until [`Self::resume`].
+    pub fn stall(&self) {
+        self.state.with(|state| state.stalls = true);
+    }
+
+    /// Goes on with TLS.
+    pub fn resume(&self) {
+        self.state.with(|state| state.stalls = false);
+    }
+
+    /// Waits until so many requests have arrived.
+    pub async fn has_seen(&self, count: usize) {
+        until("the cluster has seen the request", || self.state.with(|state| state.seen.len() >= count)).await;
+    }
+
+    /// Waits until so many connections were opened.
+    pub async fn has_connections(&self, count: usize) {
+        until("the cluster was connected to", || self.connections() >= count).await;
+    }
+}
+
+async fn listen(listener: std::net::TcpListener, state: Shared) {
+    let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(private_key().as_bytes()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::from_std(listener).unwrap();
+    while let Ok((stream, _)) = listener.accept().await {
+        state.with(|state| state.connections += 1);
+        tokio::spawn(serve(stream, acceptor.clone(), state.clone()));
+    }
+}
+
+/// One request a connection, so that every request has to connect.
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
+    state.while_it(|state| state.stalls).await;
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let mut bytes = Vec::new();
+    let seen = loop {
+        let mut buffer = [0; 16 * 1024];
+        match stream.read(&mut buffer).await {
+            Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
+            _ => return,
+        }
+        if let Some(seen) = request(&bytes) {
+            break seen;
+        }
+    };
+    let reply = match discovery(&seen) {
+        Some(answer) => {
+            state.with(|state| state.asked_what_is_served += 1);
+            Reply::json(200, &answer)
+        }
+        None => {
+            let told = state.with(|state| {
+                state.seen.push(seen.clone());
+                state.replies.iter().find(|(path, _)| seen.path.starts_with(path)).map(|(_, reply)| reply.clone())
+            });
+            state.while_it(|state| state.holds).await;
+            told.unwrap_or_else(|| usual(&seen))
+        }
+    };
+    let mut head =
+        format!("HTTP/1.1 {} Told\r\nconnection: close\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+    for (name, value) in &reply.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    // The server may have gone, which is its right.
+    let _ = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// A request, if it is whole.
+fn request(bytes: &[u8]) -> Option<Seen> {
+    let text = String::from_utf8_lossy(bytes);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let mut first = lines.next()?.split(' ');
+    let headers: Vec<(String, String)> =
+        lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.to_lowercase(), v.trim().to_owned())).collect();
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
+    let seen = Seen { method: first.next()?.into(), path: first.next()?.into(), headers, body: body.to_owned() };
+    (body.len() >= length).then_some(seen)
+}
+
+/// What is answered to questions about what is served.
+fn discovery(seen: &Seen) -> Option<Value> {
+    let groups = ["apps", "rbac.authorization.k8s.io", "example.com"];
+    if seen.path == "/apis" {
+        let named = groups.map(|name| {
+            let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
+            json!({"name": name, "versions": [version], "preferredVersion": version})
+        });
+        return Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named}));
+    }
+    let group = match seen.path.as_str() {
+        "/api/v1" => "",
+        path => groups.into_iter().find(|group| path == format!("/apis/{group}/v1"))?,
+    };
+    let verbs = ["get", "list", "create", "update", "patch", "delete", "deletecollection", "watch"];
+    let resources: Vec<Value> = SERVED
+        .iter()
+        .filter(|served| served.0 == group)
+        .map(|(_, _, plural, kind, namespaced)| {
+            json!({"name": plural, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
+        })
+        .collect();
+    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}))
+}
+
+/// What a cluster of no particular content answers: an object to everything, and to lists one object a namespace.
+fn usual(seen: &Seen) -> Reply {
+    let path = seen.path.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (group, rest) = if segments[0] == "api" { ("", &segments[2..]) } else { (segments[1], &segments[3..]) };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
+        rest => (None, rest),
+    };
+    let Some((_, version, _, kind, _)) =
+        SERVED.iter().find(|served| served.0 == group && rest.first() == Some(&served.2))
+    else {
+        return Reply::refusal(404, "the server could not find the requested resource");
+    };
+    let api_version = if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") };
+    let object = |namespace: Option<&str>, name: &str| {
+        let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": {"name": name}});
+        if let Some(namespace) = namespace {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        if *kind == "Secret" {
+            object["data"] = json!({"password": "aHVudGVyMg=="});
+        }
+        object
+    };
+    let selected = seen.path.split_once("metadata.name%3D").map(|(_, name)| name);
+    let body = match (rest.get(1), seen.method.as_str()) {
+        (None, "GET") => {
+            let items: Vec<Value> = match (namespace, selected) {
+                (Some(namespace), _) => vec![object(Some(namespace), &format!("of-{namespace}"))],
+                (None, Some(name)) => vec![object(None, name)],
+                (None, None) => ["a", "b", "c"].map(|space| object(Some(space), &format!("of-{space}"))).into(),
+            };
+            json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": {"resourceVersion": "7"}, "items": items})
+        }
+        (name, _) => object(namespace, name.unwrap_or(&"new")),
+    };
+    Reply::json(if seen.method == "POST" { 201 } else { 200 }, &body)
+}

@@ -1,0 +1,90 @@
+//! Rate limits: one bucket a user, whatever they call with.
+
+use kv_tests::{Backend, TestApp, on_both};
+
+on_both!(
+    a_user_has_one_bucket_for_keys_and_sessions,
+    attack_208_many_at_once_are_not_more,
+    attack_218_a_request_over_the_limit_is_on_record_as_denied,
+    attempts_to_sign_in_are_limited_by_address,
+);
+
+const SLOW: &[(&str, &str)] = &[("KUBEVISION_RATE_LIMIT", "6/m,burst=8")];
+
+async fn a_user_has_one_bucket_for_keys_and_sessions(backend: Backend) {
+    let app = TestApp::with(backend, SLOW).await;
+    // Making the keys takes two.
+    let (_, session, one) = app.someone("ann", "dev", None).await;
+    let two = app.key(&session, "two").await;
+    let clusters = || app.get("/api/v1/clusters");
+    for left in [5, 4, 3, 2, 1, 0] {
+        let request = [clusters().key(&one), clusters().key(&two), clusters().session(&session)];
+        let [first, second, third] = request;
+        let request = match left % 3 {
+            0 => first,
+            1 => second,
+            _ => third,
+        };
+        let answer = request.send().await.expect(200);
+        assert_eq!(answer.header("ratelimit"), format!("\"user\";r={left}"));
+        assert_eq!(answer.header("ratelimit-policy"), "\"user\";q=6;w=60;burst=8");
+    }
+    for request in [clusters().key(&one), clusters().key(&two), clusters().session(&session)] {
+        let answer = request.send().await.expect(429);
+        let wait: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=10).contains(&wait), "{wait}");
+        assert_eq!(answer.header("ratelimit"), format!("\"user\";r=0;t={wait}"));
+        assert_eq!(answer.header("ratelimit-policy"), "\"user\";q=6;w=60;burst=8");
+    }
+    // Others have their own, and so has nobody.
+    app.someone("bob", "dev", None).await;
+    clusters().send().await.expect(401);
+}
+
+async fn attack_208_many_at_once_are_not_more(backend: Backend) {
+    let app = TestApp::with(backend, SLOW).await;
+    let (_, session, key) = app.someone("ann", "dev", None).await;
+    let sending: Vec<_> = (0..40)
+        .map(|n| {
+            let request = app.get("/api/v1/clusters");
+            if n % 2 == 0 { request.key(&key) } else { request.session(&session) }.start()
+        })
+        .collect();
+    let mut passed = 0;
+    for task in sending {
+        match task.await.unwrap().unwrap().status {
+            200 => passed += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    // The key took one of eight; a slow machine gives one back every ten seconds.
+    assert!((7..=8).contains(&passed), "{passed}");
+}
+
+async fn attack_218_a_request_over_the_limit_is_on_record_as_denied(backend: Backend) {
+    let app = TestApp::with(backend, &[("KUBEVISION_RATE_LIMIT", "1/m,burst=2")]).await;
+    let (_, _, key) = app.someone("ann", "dev", None).await;
+    app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+    app.get("/api/v1/clusters").key(&key).send().await.expect(429);
+    let entries = app.audit("status=429").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!((&entries[0]["outcome"], &entries[0]["key_id"]), (&"denied".into(), &key.id.into()));
+}
+
+async fn attempts_to_sign_in_are_limited_by_address(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let mut refused = None;
+    for _ in 0..40 {
+        // Whatever a header says, it is one address.
+        let body = serde_json::json!({"username": "nobody", "password": "x"});
+        let request = app.post("/api/v1/auth/login").header("x-forwarded-for", "10.0.0.7").json(&body);
+        let answer = request.send().await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 401);
+    }
+    let refused = refused.expect("someone who tries forty times is told to wait");
+    assert!(!refused.header("retry-after").is_empty());
+}

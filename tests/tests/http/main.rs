@@ -1,0 +1,19 @@
+//! Everything that can be said of the server by HTTP, on both databases. The numbers are those of `attacks.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
+
+mod audit;
+mod clusters;
+mod enumeration;
+mod expiry;
+mod headers;
+mod keys;
+mod limits;
+mod paths;
+mod processes;
+mod revocation;
+mod routes;
+mod scopes;
+mod storage;
+
+/// The server's program, built with these tests.
+const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");

@@ -1,0 +1,144 @@
+//! The server as a process, beside others on the same database, and at its start and end.
+
+use crate::SERVER;
+use kv_server::{
+    app::App,
+    clock::{Clock, Random},
+    operations::{Acting, revoke_api_key::revoke_user_api_key},
+    server,
+};
+use kv_store::Opener;
+use kv_tests::{Backend, Cluster, Process, Request, TestApp, on_both};
+use serde_json::json;
+use std::time::Duration;
+
+on_both!(
+    attack_232_an_operators_task_revokes_for_the_running_server,
+    a_second_server_shares_postgresql_and_is_refused_a_sqlite_file,
+    a_stopping_server_finishes_what_it_holds,
+);
+
+const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
+
+async fn attack_232_an_operators_task_revokes_for_the_running_server(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let (ann, _, key) = app.someone("ann", "dev", None).await;
+    app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+    let config = app.config();
+    let task = tokio::task::spawn_blocking(move || App::start(config, Opener::Task, Clock::system(), Random::system()));
+    let task = task.await.unwrap().expect("a task beside the server");
+    let acting = Acting::operator(&task).unwrap();
+    revoke_user_api_key(acting, ann.id, key.id.parse().unwrap(), Some("left the company".into())).await.unwrap();
+    app.get("/api/v1/clusters").key(&key).send().await.expect(401);
+    let entry = app.audit("action=api_key.revoke").await.remove(0);
+    assert_eq!((&entry["user_id"], &entry["outcome"]), (&json!(null), &json!("succeeded")), "{entry}");
+    tokio::task::spawn_blocking(move || task.stop()).await.unwrap();
+}
+
+async fn a_second_server_shares_postgresql_and_is_refused_a_sqlite_file(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let (_, session, key) = app.someone("ann", "dev", None).await;
+    let second = server::start(app.config(), Clock::system(), Random::system()).await;
+    if backend == Backend::Sqlite {
+        let error = second.err().expect("a second server on one file");
+        let told = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+        assert!(told.contains("another server is running"), "{told}");
+        return;
+    }
+    let second = second.expect("a second server on PostgreSQL");
+    let there = |path: &str| Request::new(second.address, "GET", path);
+    for round in 0..20 {
+        there("/api/v1/clusters").key(&key).send().await.expect(200);
+        let fresh = app.key(&session, &format!("fresh {round}")).await;
+        there("/api/v1/clusters").key(&fresh).send().await.expect(200);
+        app.revoke(&session, &fresh).await.expect(204);
+        there("/api/v1/clusters").key(&fresh).send().await.expect(401);
+    }
+    second.stop().await;
+}
+
+async fn a_stopping_server_finishes_what_it_holds(backend: Backend) {
+    let (mut app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("prod", &cluster).await;
+    let (_, _, key) = app.someone("ann", "dev", Some("prod")).await;
+    app.stop().await;
+    // The same database and data, served by a process.
+    let folder = app.folder().to_owned();
+    let url = app.database.url_text();
+    let variables =
+        [("KUBEVISION_DATABASE_URL", url.as_str()), ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1")];
+    let mut process = Process::start(SERVER, &folder, &variables);
+    process.serves().await;
+    Request::new(process.address, "GET", POD).key(&key).send().await.expect(200);
+    cluster.hold();
+    let held = Request::new(process.address, "PATCH", POD).key(&key).json(&json!({"spec": {}})).start();
+    cluster.has_seen(2).await;
+    process.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.release();
+    assert_eq!(held.await.unwrap().map(|answer| answer.status), Ok(200));
+    let ended = process.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.words);
+    app.restart().await;
+    let entry = app.audit("action=kubernetes.patch").await.remove(0);
+    assert_eq!(entry["outcome"], "succeeded", "{entry}");
+}
+
+#[test]
+fn attack_250_a_wrong_setting_stops_the_start_with_a_clear_message() {
+    kv_tests::run(async {
+        for (name, value, told) in [
+            ("KUBEVISION_LISTN", "127.0.0.1:1", "listn"),
+            ("KUBEVISION_RATE_LIMIT", "fast", "rate limit"),
+            ("KUBEVISION_ENVIRONMENT", "staging", "environment"),
+            ("KUBEVISION_DATABASE_URL", "mysql://x:hunter2@y", "sqlite://"),
+            ("KUBEVISION_DATABASE_URL_FILE", "/nowhere", "KUBEVISION_DATABASE_URL_FILE"),
+            ("KUBEVISION_LOG", "=[", "log"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let ended = Process::start(SERVER, folder.path(), &[(name, value)]).ended().await;
+            assert!(ended.code.is_some_and(|code| code != 0), "{name}: {ended:?}");
+            assert!(ended.words.to_lowercase().contains(&told.to_lowercase()), "{name}: {}", ended.words);
+            assert!(!ended.words.contains("hunter2") && ended.words.lines().count() < 5, "{name}: {}", ended.words);
+            assert!(ended.took < Duration::from_secs(2), "{name}: {:?}", ended.took);
+        }
+    });
+}
+
+#[test]
+fn attack_249_the_first_password_is_made_up_and_shown_once() {
+    kv_tests::run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::start(SERVER, folder.path(), &[("KUBEVISION_LOG", "trace")]);
+        process.serves().await;
+        kv_tests::until("the password is told", || process.words().contains("not shown again:\n\n    ")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let words = process.words();
+        let password = words.lines().find(|line| line.starts_with("    ")).expect("a password").trim().to_owned();
+        assert!(password.len() >= 24, "{password}");
+        let login = async |address, password: &str| {
+            let body = json!({"username": "admin", "password": password});
+            Request::new(address, "POST", "/api/v1/auth/login").json(&body).send().await.status
+        };
+        for guess in ["admin", "admin123", "password", "kubevision", ""] {
+            assert_eq!(login(process.address, guess).await, 401, "{guess}");
+        }
+        assert_eq!(login(process.address, &password).await, 200);
+        assert_eq!(process.words().matches(&password).count(), 1, "once, and in no log line");
+        process.signal("TERM");
+        assert_eq!(process.ended().await.code, Some(0));
+        // Not at the second start, and on no disk.
+        let mut process = Process::start(SERVER, folder.path(), &[]);
+        process.serves().await;
+        assert_eq!(login(process.address, &password).await, 200);
+        assert!(!process.words().contains("password"), "{}", process.words());
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            use std::os::unix::fs::PermissionsExt;
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains(&password), "{}", path.display());
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} is for its owner alone: {mode:o}", path.display());
+        }
+    });
+}

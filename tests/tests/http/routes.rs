@@ -1,0 +1,173 @@
+//! Every route: what anyone, the wrong role and the right one get there. A route without a row fails.
+
+use kv_server::routes::{Access, ROUTES};
+use kv_tests::{Backend, Cluster, Request, TestApp, on_both};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+on_both!(every_route_knows_who_may_call_it);
+
+/// A route's row. `{dev}` and `{key}` in the address are ids; `wrong` and `right` call as these users.
+struct Row {
+    route: (&'static str, &'static str),
+    address: &'static str,
+    body: Option<Value>,
+    anonymous: u16,
+    wrong: (&'static str, u16),
+    right: (&'static str, u16),
+}
+
+fn row(route: (&'static str, &'static str), wrong: (&'static str, u16), right: (&'static str, u16)) -> Row {
+    Row { route, address: route.1, body: None, anonymous: 401, wrong, right }
+}
+
+impl Row {
+    fn at(self, address: &'static str) -> Self {
+        Self { address, ..self }
+    }
+
+    fn with(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    fn anonymous(self, status: u16) -> Self {
+        Self { anonymous: status, ..self }
+    }
+}
+
+/// `dev` may work in namespace `team` of cluster `prod`, `ops` in all of it, `nobody` has no cluster.
+fn rows() -> Vec<Row> {
+    const KEYS: &str = "/api/v1/users/{id}/api-keys";
+    const ONE_KEY: &str = "/api/v1/users/{id}/api-keys/{key_id}";
+    const SPACED: &str = "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}";
+    const SPACED_ONE: &str = "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}";
+    const WIDE: &str = "/api/v1/clusters/{cluster}/{resource}";
+    const WIDE_ONE: &str = "/api/v1/clusters/{cluster}/{resource}/{name}";
+    const PODS: &str = "/api/v1/clusters/prod/namespaces/team/pods";
+    const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
+    const NODES: &str = "/api/v1/clusters/prod/nodes";
+    const NODE: &str = "/api/v1/clusters/prod/nodes/one";
+    let (pod, node) = (json!({"kind": "Pod", "apiVersion": "v1"}), json!({"kind": "Node", "apiVersion": "v1"}));
+    let public = |path| row(("GET", path), ("dev", 200), ("admin", 200)).anonymous(200);
+    vec![
+        public("/healthz"),
+        public("/readyz"),
+        public("/api/v1/openapi.json"),
+        row(("POST", "/api/v1/auth/login"), ("dev", 401), ("admin", 401))
+            .with(json!({"username": "dev", "password": "wrong"})),
+        row(("GET", "/api/v1/api-keys"), ("key", 403), ("dev", 200)),
+        row(("POST", "/api/v1/api-keys"), ("key", 403), ("dev", 201)).with(json!({"name": "another"})),
+        row(("GET", "/api/v1/api-keys/current"), ("dev", 404), ("key", 200)),
+        row(("DELETE", "/api/v1/api-keys/{id}"), ("ops", 404), ("dev", 204)).at("/api/v1/api-keys/{key}"),
+        row(("GET", "/api/v1/users"), ("ops", 403), ("admin", 200)),
+        row(("GET", KEYS), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}/api-keys"),
+        row(("POST", KEYS), ("dev", 403), ("admin", 403)).at("/api/v1/users/{dev}/api-keys").with(json!({"name": "x"})),
+        row(("DELETE", ONE_KEY), ("ops", 403), ("admin", 204)).at("/api/v1/users/{dev}/api-keys/{key}"),
+        row(("DELETE", KEYS), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}/api-keys"),
+        row(("GET", "/api/v1/audit-logs"), ("dev", 403), ("ops", 200)),
+        row(("GET", "/api/v1/clusters"), ("nobody", 200), ("dev", 200)),
+        row(("GET", "/api/v1/clusters/{cluster}"), ("nobody", 404), ("dev", 200)).at("/api/v1/clusters/prod"),
+        row(("GET", SPACED), ("nobody", 404), ("dev", 200)).at(PODS),
+        row(("POST", SPACED), ("readonly", 403), ("dev", 201)).at(PODS).with(pod.clone()),
+        row(("GET", SPACED_ONE), ("nobody", 404), ("dev", 200)).at(POD),
+        row(("PUT", SPACED_ONE), ("readonly", 403), ("dev", 200)).at(POD).with(pod.clone()),
+        row(("PATCH", SPACED_ONE), ("readonly", 403), ("dev", 200)).at(POD).with(json!({"spec": {}})),
+        row(("DELETE", SPACED_ONE), ("readonly", 403), ("dev", 200)).at(POD),
+        row(("GET", WIDE), ("dev", 403), ("ops", 200)).at(NODES),
+        row(("POST", WIDE), ("dev", 403), ("ops", 201)).at(NODES).with(node.clone()),
+        row(("GET", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE),
+        row(("PUT", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE).with(node),
+        row(("PATCH", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE).with(json!({"spec": {}})),
+        row(("DELETE", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE),
+        // What ends a credential comes last.
+        row(("DELETE", "/api/v1/api-keys/current"), ("dev", 404), ("spare", 204)),
+        row(("POST", "/api/v1/auth/logout"), ("key-of-ops", 403), ("dev", 204)),
+    ]
+}
+
+async fn every_route_knows_who_may_call_it(backend: Backend) {
+    let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("prod", &cluster).await;
+    let mut callers = vec![("admin".to_owned(), format!("Bearer {}", app.admin().await.token))];
+    let (dev, session, _) = app.someone("dev", "dev", None).await;
+    app.assign(&dev, "prod", &["team"]).await;
+    for (name, role) in [("ops", "ops"), ("readonly", "readonly")] {
+        let (_, session, key) = app.someone(name, role, Some("prod")).await;
+        callers.push((name.into(), format!("Bearer {}", session.token)));
+        callers.push((format!("key-of-{name}"), format!("ApiKey {}", key.text)));
+    }
+    app.user("nobody", "dev").await;
+    callers.push(("nobody".into(), format!("Bearer {}", app.login("nobody").await.token)));
+    callers.push(("dev".into(), format!("Bearer {}", session.token)));
+
+    let rows = rows();
+    let known: BTreeSet<_> = rows.iter().map(|row| row.route).collect();
+    let there: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+    assert_eq!(known, there, "every route has exactly one row");
+
+    for row in rows {
+        let (method, path) = row.route;
+        let public =
+            ROUTES.iter().any(|route| (route.method, route.path) == row.route && route.access == Access::Public);
+        assert!(public || row.anonymous == 401, "{method} {path} is open to nobody without a credential");
+        // Fresh ones for every row, for some rows end them.
+        let number = app.database.count("api_keys", "1 = 1");
+        let key = app.key(&session, &format!("key {number}")).await;
+        let spare = app.key(&session, &format!("spare {number}")).await;
+        let address = row.address.replace("{dev}", &dev.id.to_string()).replace("{key}", &spare.id);
+        let call = |caller: Option<&str>| -> Request {
+            let request = app.request(method, &address);
+            let request = row.body.as_ref().map_or(request.clone(), |body| request.json(body));
+            match caller {
+                None => request,
+                Some("key") => request.key(&key),
+                Some("spare") => request.key(&spare),
+                Some(name) => {
+                    let found = callers.iter().find(|(caller, _)| caller == name).unwrap();
+                    request.header("authorization", found.1.as_str())
+                }
+            }
+        };
+        let anonymous = call(None).send().await;
+        assert_eq!(anonymous.status, row.anonymous, "anyone: {method} {path}: {}", anonymous.text());
+        assert_eq!(anonymous.status == 401, !anonymous.header("www-authenticate").is_empty(), "{method} {path}");
+        for (caller, status) in [row.wrong, row.right] {
+            let answer = call(Some(caller)).send().await;
+            assert_eq!(answer.status, status, "{caller}: {method} {path}: {}", answer.text());
+            assert!(!answer.request_id().is_empty(), "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else_is() {
+    kv_tests::run(async {
+        let app = TestApp::start(Backend::Sqlite).await;
+        let document = app.get("/api/v1/openapi.json").send().await.expect(200).json();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let there: BTreeSet<_> = ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+        assert_eq!(described, there);
+    });
+}
+
+#[test]
+fn attack_124_other_methods_do_nothing() {
+    kv_tests::run(async {
+        let app = TestApp::start(Backend::Sqlite).await;
+        let (_, session, key) = app.someone("ann", "dev", None).await;
+        for method in ["HEAD", "OPTIONS", "TRACE", "PROPFIND", "PUT"] {
+            let path = format!("/api/v1/api-keys/{}", key.id);
+            let answer = app.request(method, &path).session(&session).send().await;
+            assert_eq!(answer.status, 405, "{method}");
+        }
+        app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+    });
+}

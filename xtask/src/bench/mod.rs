@@ -1,0 +1,201 @@
+//! `cargo xtask bench`: how fast the server is beside a bare one, how soon ready, how large when idle, and whether the
+//! time of a refusal tells why. Everything runs in one go, on this machine alone, and ends with it.
+//!
+//! Never a test: figures depend on the machine, so a missed bar is told, and only a wrong answer is an error.
+
+mod hello;
+mod http;
+mod latencies;
+mod load;
+mod place;
+mod process;
+mod refusals;
+mod report;
+mod system;
+
+pub(crate) use hello::hello;
+
+use crate::{
+    cli::BenchOptions,
+    error::{Done, TaskError, Tried},
+    output::{line, progress},
+    postgres, suite,
+};
+use load::{Load, Measured};
+use place::{Database, Place};
+use process::Server;
+use report::{Bars, Speed};
+use std::{
+    os::unix::process::CommandExt,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+use system::{Interrupt, Pins};
+
+/// Starts of which the median is told.
+const STARTS: usize = 5;
+/// How long a server is left alone before its memory is read.
+const IDLE: Duration = Duration::from_secs(3);
+/// The owners of the keys.
+const USERS: u32 = 100;
+
+/// Runs the measurements: built for release, in a process built for release.
+pub(crate) fn run(options: &BenchOptions) -> Done {
+    if cfg!(debug_assertions) {
+        let root = suite::root()?;
+        progress("building for release; the first time this takes ten minutes");
+        suite::cargo(&root, &["build", "--release", "--bin", "kv-server", "--bin", "xtask"], &[])?;
+        let target = std::env::current_exe().tried("finding this program")?;
+        let target = target.parent().and_then(std::path::Path::parent).map(|folder| folder.join("release/xtask"));
+        let program = target.ok_or_else(|| TaskError::new("this program is not in cargo's target folder"))?;
+        let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+        return Err(TaskError::because("starting the measurements", error));
+    }
+    Bench::new(options)?.run()
+}
+
+struct Bench<'a> {
+    options: &'a BenchOptions,
+    interrupt: Interrupt,
+    pins: Pins,
+    place: Place,
+}
+
+impl<'a> Bench<'a> {
+    fn new(options: &'a BenchOptions) -> Done<Self> {
+        Ok(Self { options, interrupt: Interrupt::listen()?, pins: Pins::choose(options.pin)?, place: Place::new()? })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.options.only.as_deref().is_none_or(|part| name.contains(part))
+    }
+
+    fn run(&self) -> Done {
+        line(&system::machine(&self.pins));
+        let (mut speeds, mut bars) = (Vec::new(), Bars::default());
+        let wanted = |database: &str| {
+            ["start", "load", "refusals"].iter().any(|measurement| self.wants(&format!("{database} {measurement}")))
+        };
+        let mut databases = Vec::new();
+        if wanted("sqlite") {
+            databases.push(self.place.sqlite(&self.pins, self.options.keys, &self.interrupt)?);
+        }
+        let mut postgres = None;
+        if wanted("postgresql") {
+            self.pins.this_like_servers()?;
+            let started = postgres::start(&progress).tried("starting a PostgreSQL to measure");
+            self.pins.this_like_load()?;
+            let started = started?;
+            databases.push(self.place.postgres(
+                &self.pins,
+                &started.url("postgres"),
+                self.options.keys,
+                &self.interrupt,
+            )?);
+            postgres = Some(started);
+        }
+        for database in &databases {
+            self.start_and_rest(database, &mut bars)?;
+        }
+        self.load(&databases, &mut speeds, &mut bars)?;
+        for database in &databases {
+            if self.wants(&format!("{} refusals", database.name)) {
+                let server = self.ready(database)?;
+                progress(&format!("timing refusals on {}", database.name));
+                let told = refusals::measure(server.address, &database.refused, &self.interrupt)?;
+                server.stop()?;
+                bars.refusals(database.name, &told);
+            }
+        }
+        if let Some(postgres) = postgres {
+            postgres.stop().tried("ending PostgreSQL")?;
+        }
+        report::print(&speeds, &mut bars);
+        line(&system::load_average());
+        match bars.wrong_answers {
+            0 => Ok(()),
+            wrong => Err(TaskError::new(format!("{wrong} answers were not those expected; the figures do not count"))),
+        }
+    }
+
+    /// A server on the database, ready.
+    fn ready(&self, database: &Database) -> Done<Server> {
+        self.interrupt.check()?;
+        let mut server = Server::start(&self.place, &self.pins, database)?;
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// How soon a server is ready, and how large it is when nobody asks anything.
+    fn start_and_rest(&self, database: &Database, bars: &mut Bars) -> Done {
+        // The first start makes the administrator; it is no start on an existing database.
+        self.ready(database)?.stop()?;
+        if !self.wants(&format!("{} start", database.name)) {
+            return Ok(());
+        }
+        let mut took = Vec::new();
+        let mut resident = 0;
+        for start in 1..=STARTS {
+            self.interrupt.check()?;
+            progress(&format!("start {start} of {STARTS} on {}", database.name));
+            let began = Instant::now();
+            let mut server = Server::start(&self.place, &self.pins, database)?;
+            server.wait_until_ready()?;
+            took.push(began.elapsed());
+            if start == STARTS {
+                thread::sleep(IDLE);
+                resident = server.resident_kib()?;
+            }
+            server.stop()?;
+        }
+        took.sort();
+        bars.start(database.name, &took, resident);
+        Ok(())
+    }
+
+    /// The servers under load, a bare one before and after each.
+    fn load(&self, databases: &[Database], speeds: &mut Vec<Speed>, bars: &mut Bars) -> Done {
+        let chosen: Vec<&Database> =
+            databases.iter().filter(|database| self.wants(&format!("{} load", database.name))).collect();
+        let Some(first) = chosen.first() else { return Ok(()) };
+        let mut before = self.bare(first, speeds)?;
+        for database in chosen {
+            let commit = self.place.durable_write()?;
+            let server = self.ready(database)?;
+            progress(&format!("load on {}", database.name));
+            let measured = self.measure(&server, database)?;
+            thread::sleep(IDLE);
+            let after_load = server.resident_kib()?;
+            server.stop()?;
+            let after = self.bare(database, speeds)?;
+            bars.load(database.name, &measured, (before + after) / 2.0, commit, after_load);
+            speeds.push(Speed { name: database.name, measured });
+            before = after;
+        }
+        Ok(())
+    }
+
+    fn bare(&self, database: &Database, speeds: &mut Vec<Speed>) -> Done<f64> {
+        self.interrupt.check()?;
+        let mut server = Server::start_bare(&self.place, &self.pins)?;
+        server.wait_until_ready()?;
+        progress("load on the bare server");
+        let measured = self.measure(&server, database)?;
+        server.stop()?;
+        let per_second = measured.per_second();
+        speeds.push(Speed { name: "bare actix-web", measured });
+        Ok(per_second)
+    }
+
+    fn measure(&self, server: &Server, database: &Database) -> Done<Measured> {
+        Load {
+            address: server.address,
+            pid: server.pid(),
+            requests: &database.requests,
+            connections: self.options.connections.max(1),
+            seconds: Duration::from_secs(self.options.seconds.clamp(1, 600)),
+        }
+        .run(&self.interrupt)
+    }
+}

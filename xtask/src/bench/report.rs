@@ -1,0 +1,132 @@
+//! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
+
+use super::{load::Measured, refusals::Told};
+use crate::output::{line, rows};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The least share of a bare server's speed.
+const RATIO: f64 = 0.10;
+/// The longest way from start to ready.
+const READY: Duration = Duration::from_millis(300);
+/// The most memory when idle.
+const RESIDENT_KIB: u64 = 60 * 1024;
+/// The widest gap between the medians of refusals.
+const GAP: f64 = 0.10;
+
+/// One server under load.
+#[derive(Debug)]
+pub(super) struct Speed {
+    /// Which.
+    pub(super) name: &'static str,
+    /// How fast.
+    pub(super) measured: Measured,
+}
+
+/// What is asked of the server, met or not.
+#[derive(Debug, Default)]
+pub(super) struct Bars {
+    bars: Vec<Value>,
+    refusals: Vec<Value>,
+    notes: Vec<String>,
+    /// Answers that make the figures worthless.
+    pub(super) wrong_answers: u64,
+}
+
+impl Bars {
+    fn bar(&mut self, met: bool, what: String, measured: String, bar: String) {
+        let verdict = if met { "met" } else { "MISSED" };
+        self.bars.push(json!({ "bar": what, "measured": measured, "asked": bar, "verdict": verdict }));
+    }
+
+    /// Starts, quickest first, and the memory of an idle server.
+    pub(super) fn start(&mut self, name: &str, took: &[Duration], resident_kib: u64) {
+        let median = took.get(took.len() / 2).copied().unwrap_or_default();
+        let slowest = took.last().copied().unwrap_or_default();
+        self.bar(
+            median <= READY,
+            format!("{name}: ready after"),
+            format!("{} ms (slowest of {}: {} ms)", median.as_millis(), took.len(), slowest.as_millis()),
+            format!("<= {} ms", READY.as_millis()),
+        );
+        self.bar(
+            resident_kib <= RESIDENT_KIB,
+            format!("{name}: resident when idle"),
+            mib(resident_kib),
+            format!("<= {}", mib(RESIDENT_KIB)),
+        );
+    }
+
+    /// A server's speed beside the bare one's.
+    pub(super) fn load(&mut self, name: &str, measured: &Measured, bare: f64, commit: Duration, after_load_kib: u64) {
+        let ratio = measured.per_second() / bare;
+        self.bar(ratio >= RATIO, format!("{name}: speed to bare"), format!("{ratio:.3}"), format!(">= {RATIO:.2}"));
+        self.notes.push(format!(
+            "{name}: a durable write of 4 KiB in the same file system takes {} (median); resident after the load {}",
+            shown(commit),
+            mib(after_load_kib),
+        ));
+    }
+
+    /// The times of refusals.
+    pub(super) fn refusals(&mut self, name: &str, told: &Told) {
+        self.wrong_answers += told.wrong;
+        for (kind, median, p99) in &told.kinds {
+            self.refusals.push(json!({
+                "refusals": name, "key": kind.to_string(), "p50": shown(*median), "p99": shown(*p99),
+            }));
+        }
+        self.bar(
+            told.gap <= GAP,
+            format!("{name}: gap between refusals"),
+            format!("{:.1} % of p50 (noise {:.1} %)", told.gap * 100.0, told.noise * 100.0),
+            format!("<= {:.0} %", GAP * 100.0),
+        );
+    }
+}
+
+/// Prints everything and counts the wrong answers of the load.
+pub(super) fn print(speeds: &[Speed], bars: &mut Bars) {
+    if !speeds.is_empty() {
+        let table: Vec<Value> = speeds.iter().map(row).collect();
+        line("");
+        rows(false, &["server", "requests/s", "p50", "p99", "not_200", "server_cpu", "load_cpu"], &table);
+    }
+    for Speed { name, measured } in speeds {
+        bars.wrong_answers += measured.wrong;
+        if let Some(example) = &measured.example {
+            line(&format!("\n{name} answered, among others:\n{example}"));
+        }
+    }
+    for (list, columns) in
+        [(&bars.refusals, &["refusals", "key", "p50", "p99"]), (&bars.bars, &["bar", "measured", "asked", "verdict"])]
+    {
+        if !list.is_empty() {
+            line("");
+            rows(false, columns, list);
+        }
+    }
+    line("");
+    bars.notes.iter().for_each(|note| line(note));
+}
+
+fn row(speed: &Speed) -> Value {
+    let measured = &speed.measured;
+    json!({
+        "server": speed.name,
+        "requests/s": format!("{:.0}", measured.per_second()),
+        "p50": shown(measured.latencies.quantile(0.5)),
+        "p99": shown(measured.latencies.quantile(0.99)),
+        "not_200": measured.wrong,
+        "server_cpu": format!("{:.0} %", measured.server_cpu * 100.0),
+        "load_cpu": format!("{:.0} %", measured.load_cpu * 100.0),
+    })
+}
+
+fn shown(duration: Duration) -> String {
+    format!("{:.3} ms", duration.as_secs_f64() * 1_000.0)
+}
+
+fn mib(kib: u64) -> String {
+    format!("{:.1} MiB", kib as f64 / 1_024.0)
+}
