@@ -262,7 +262,14 @@ impl Demo {
     /// Runs an admin task beside the server, with its settings.
     fn task(&self, arguments: &[&str], input: Option<&str>) -> Done {
         line(&format!("   cargo xtask {}", arguments.join(" ")));
-        let mut child = Command::new(std::env::current_exe().tried("finding this program")?)
+        let mut command = Command::new(std::env::current_exe().tried("finding this program")?);
+        // The demo's settings alone: one left over in the shell would send the task to another database.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KUBEVISION_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(arguments)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::piped())

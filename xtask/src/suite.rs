@@ -35,7 +35,7 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
     // What Kubernetes needs is built beside the tests: neither waits for the other.
     let building = std::thread::spawn(|| kube::ensure(&|text| progress(&format!("[kubernetes] {text}"))));
     step("build");
-    let built = cargo(&root, &["build", "--workspace", "--all-targets"], &[]);
+    let built = cargo(&root, &["build", "--workspace", "--bins", "--tests"], &[]);
     let binaries = building.join().map_err(|_| TaskError::new("building Kubernetes panicked"))?;
     built?;
     binaries?;
@@ -70,7 +70,9 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
             return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
         }
         (None, true) => cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"], environment)?,
-        (None, false) => cargo(root, &["test", "--workspace", "--all-targets", "--no-fail-fast"], environment)?,
+        (None, false) => {
+            cargo(root, &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"], environment)?
+        }
     }
     step("documentation tests");
     cargo(root, &["test", "--workspace", "--doc"], &[])?;

@@ -15,7 +15,7 @@ use crate::{
 use actix_web::{
     Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Extensions, ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
         StatusCode,
@@ -30,12 +30,16 @@ use kv_authz::{
 };
 use kv_store::admission::Request;
 use std::{
+    any::Any,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
     pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
+use tokio::sync::oneshot;
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -117,6 +121,7 @@ async fn private(
         }
     };
     let guard = caller.guard().clone();
+    let socket = request.conn_data::<Rc<Socket>>().cloned();
     let answered = tokio::select! {
         biased;
         () = guard.revoked() => None,
@@ -125,7 +130,13 @@ async fn private(
     match answered {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if !guard.is_revoked() => {
-            Ok(response.map_body(|_, body| BoxBody::new(Held { body, rest: web::Bytes::new(), guard })))
+            let size = response.response().body().size();
+            let watched = match (size, socket) {
+                (BodySize::Sized(..=SLICE) | BodySize::None, _) | (_, None) => None,
+                (_, Some(socket)) => Some(watch(socket, guard.clone())),
+            };
+            Ok(response
+                .map_body(|_, body| BoxBody::new(Held { body, rest: web::Bytes::new(), guard, _watched: watched })))
         }
         _ => {
             // The request went with its handler; only an error can still carry an answer.
@@ -307,10 +318,36 @@ struct Held {
     /// What is left of the body's last piece.
     rest: web::Bytes,
     guard: Guard,
+    /// Tells the watcher of a long answer that it is over.
+    _watched: Option<oneshot::Sender<()>>,
+}
+
+/// A connection's socket, kept from its acceptance.
+struct Socket(TcpStream);
+
+/// Keeps the socket of a new connection, so that a client that does not read can be cut too.
+pub fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
+    if let Some(Ok(socket)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
+        data.insert(Rc::new(Socket(socket.into())));
+    }
+}
+
+/// Watches over a long answer until what is returned is dropped. While its client does not read, nobody asks the body for
+/// more; at a revocation the socket is closed then, and what waits for it is thrown away.
+fn watch(socket: Rc<Socket>, guard: Guard) -> oneshot::Sender<()> {
+    let (over, is_over) = oneshot::channel();
+    drop(actix_web::rt::spawn(async move {
+        tokio::select! {
+            () = guard.revoked() => drop(socket.0.shutdown(Shutdown::Both)),
+            _ = is_over => {}
+        }
+    }));
+    over
 }
 
 /// The most that is handed over at once, in bytes.
-const SLICE: usize = 16 * 1024;
+const SLICE: u64 = 16 * 1024;
 
 /// The answer was cut: its credential was revoked.
 #[derive(Debug, thiserror::Error)]
@@ -336,7 +373,7 @@ impl MessageBody for Held {
             }
         }
         // In slices, so that no more than one waits where a revocation cannot reach it.
-        let slice = this.rest.split_to(this.rest.len().min(SLICE));
+        let slice = this.rest.split_to(this.rest.len().min(SLICE as usize));
         Poll::Ready(Some(Ok(slice)))
     }
 }

@@ -97,6 +97,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
             .configure(routes::configure)
     })
     .workers(workers)
+    .on_connect(pipeline::keep_socket)
     .client_request_timeout(HEAD_PATIENCE)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()

@@ -40,7 +40,7 @@ async fn a_second_server_shares_postgresql_and_is_refused_a_sqlite_file(backend:
     let (_, session, key) = app.someone("ann", "dev", None).await;
     let second = server::start(app.config(), Clock::system(), Random::system()).await;
     if backend == Backend::Sqlite {
-        let error = second.err().expect("a second server on one file");
+        let error = second.expect_err("a second server on one file");
         let told = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
         assert!(told.contains("another server is running"), "{told}");
         return;
