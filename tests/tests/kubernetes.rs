@@ -38,8 +38,8 @@ impl World {
         let access = ClusterAccess::from_kubeconfig(&std::fs::read(&path).unwrap(), None, &source).unwrap();
         add_cluster(Acting::operator(app.inside()).unwrap(), "prod", &access).await.unwrap();
         let admin = app.admin().await;
-        // Two tests of one name run at once, one a database.
-        let namespace = format!("{namespace}-{}", format!("{backend:?}").to_lowercase());
+        // Two tests of one name run at once, one a database; and the cluster may remember an earlier run.
+        let namespace = format!("{namespace}-{backend:?}-{}", std::process::id()).to_lowercase();
         let world = Self { app, admin, namespace };
         let wanted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}});
         world.app.post("/api/v1/clusters/prod/namespaces").session(&world.admin).json(&wanted).send().await.expect(201);

@@ -7,6 +7,7 @@
 
 use crate::{
     admission::Guard,
+    agent,
     app::App,
     auth::{Authority, Presented},
     failure::Failure,
@@ -86,7 +87,7 @@ impl Caller {
         id: EntryId,
         origin: Origin,
     ) -> Self {
-        let client = client(&origin.user_agent);
+        let client = agent::client(&origin.user_agent);
         Self(Rc::new(Inner {
             app,
             presented,
@@ -383,17 +384,6 @@ impl Caller {
 /// The database is in trouble: there is nothing to admit with.
 fn unavailable<T>(result: &Result<T, Failure>) -> bool {
     matches!(result, Err(Failure::Unavailable { .. }))
-}
-
-/// What a client calls itself, cut to the name of its product (RFC 9110 §10.1.5); `session` if it does not say.
-pub(crate) fn client(user_agent: &str) -> String {
-    let product: String = user_agent
-        .chars()
-        .take_while(|&c| c.is_ascii_graphic() && c != '/')
-        .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
-        .take(64)
-        .collect();
-    if product.is_empty() { "session".into() } else { product }
 }
 
 /// The fact that a key did what would ask a person for a second factor.

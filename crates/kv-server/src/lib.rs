@@ -3,6 +3,7 @@
 //! No SQL, no Diesel, no statics; the environment is read in `config` alone.
 
 pub mod admission;
+mod agent;
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -28,7 +28,13 @@ impl Pins {
         let pins = Self(match (wanted, cores > 1 && has_taskset) {
             (Some(false), _) | (None, false) => None,
             (Some(true), false) => return Err(TaskError::new("--pin needs two cores and the program taskset")),
-            (_, true) => Some((format!("0-{}", cores - 2), (cores - 1).to_string())),
+            (_, true) => Some((
+                match cores {
+                    2 => "0".to_owned(),
+                    _ => format!("0-{}", cores - 2),
+                },
+                (cores - 1).to_string(),
+            )),
         });
         pins.this_like_load()?;
         Ok(pins)

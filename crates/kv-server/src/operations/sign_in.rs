@@ -96,7 +96,7 @@ fn entry(id: EntryId, origin: Origin, user: Option<&SignIn>) -> Entry {
         Some(user) => Actor {
             user_id: Some(user.id),
             user: user.name.clone(),
-            agent: crate::caller::client(&origin.user_agent),
+            agent: crate::agent::client(&origin.user_agent),
             key_id: None,
         },
         None => Actor::anonymous(),

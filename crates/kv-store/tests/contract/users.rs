@@ -101,7 +101,7 @@ fn disabling_ends_keys_and_sessions(backend: Backend) {
     let basis = world.basis(live);
     world.disable(ann);
     assert_eq!(world.verdict(basis), Verdict::Refused(Unusable::Revoked));
-    assert_eq!(world.verdict(session), Verdict::Refused(Unusable::OwnerDisabled));
+    assert_eq!(world.verdict(session), Verdict::Refused(Unusable::SessionEnded));
     assert_eq!(world.store.find_key(dead.id).unwrap().unwrap().revoked_at, first);
     let since = world.store.find_user("ann").unwrap().unwrap().disabled_at;
     assert!(since.is_some() && world.store.sign_in("ann").unwrap().unwrap().disabled);
