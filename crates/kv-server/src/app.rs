@@ -12,6 +12,7 @@ use crate::{
     limit::Limiter,
     metrics::Metrics,
     seal::Sealer,
+    upstreams::Discoveries,
     uses::Uses,
 };
 use kv_authz::Policy;
@@ -77,6 +78,8 @@ pub struct App {
     pub limiter: Limiter,
     /// Last uses of keys.
     pub uses: Uses,
+    /// What clusters are known to serve.
+    pub discoveries: Discoveries,
     /// Counters.
     pub metrics: Metrics,
     clusters: RwLock<Option<Arc<ClusterList>>>,
@@ -107,6 +110,7 @@ impl App {
             sealer: Sealer::new(&sealing),
             limiter: Limiter::new(config.rate_limit),
             uses: Uses::default(),
+            discoveries: Discoveries::default(),
             metrics: Metrics::new(),
             clusters: RwLock::new(None),
             draining: AtomicBool::new(false),

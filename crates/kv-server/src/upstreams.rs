@@ -1,7 +1,7 @@
-//! One worker's connections to clusters, with what each cluster is known to serve.
+//! One worker's connections to clusters; and, shared by all workers, what each cluster is known to serve.
 //!
 //! A worker is one thread, and a connection stays on it: a request that is dropped before it was written is then never
-//! written, for nobody else could be writing it meanwhile. Nothing here is shared between workers.
+//! written, for nobody else could be writing it meanwhile. No connection is shared between workers.
 
 use crate::{
     app::App,
@@ -14,6 +14,7 @@ use crate::{
 };
 use kv_authz::ClusterId;
 use kv_store::ClusterList;
+use parking_lot::Mutex;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -40,7 +41,18 @@ pub struct Connection {
     pub upstream: Upstream,
     /// What every call may take.
     pub limits: CallLimits,
-    known: RefCell<Option<(Instant, Rc<Discovery>)>>,
+    cluster: ClusterId,
+    app: Arc<App>,
+}
+
+/// What clusters are known to serve, and since when. What one worker learns counts for all.
+#[derive(Default)]
+pub struct Discoveries(Mutex<HashMap<ClusterId, (Instant, Arc<Discovery>)>>);
+
+impl fmt::Debug for Discoveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Discoveries")
+    }
 }
 
 impl fmt::Debug for Upstreams {
@@ -83,9 +95,10 @@ impl Upstreams {
         let upstream = Upstream::new(&access, &settings.allowed_addresses, CONNECT_TIMEOUT).map_err(failure)?;
         let limits =
             CallLimits { time: Duration::from_secs(u64::from(settings.timeout_seconds)), ..CallLimits::default() };
-        let connection = Rc::new(Connection { upstream, limits, known: RefCell::default() });
+        let connection = Rc::new(Connection { upstream, limits, cluster, app: self.app.clone() });
         let mut open = self.open.borrow_mut();
         open.retain(|id, _| list.clusters.iter().any(|known| known.id == *id));
+        self.app.discoveries.0.lock().retain(|id, _| list.clusters.iter().any(|known| known.id == *id));
         open.insert(cluster, connection.clone());
         Ok(connection)
     }
@@ -95,11 +108,14 @@ impl Connection {
     /// What the cluster serves under this name, if that is known freshly enough to need no question.
     #[must_use]
     pub fn known(&self, resource: &ResourceName) -> Option<Served> {
-        let known = self.known.borrow();
-        let (at, discovery) = known.as_ref()?;
+        let (at, discovery) = self.discovery()?;
         // One that lacks a group might find another resource under a plain name.
         let fresh = if discovery.is_incomplete() { DISCOVERY_RETRY } else { DISCOVERY_FRESH };
         (at.elapsed() < fresh).then(|| discovery.find(resource).cloned()).flatten()
+    }
+
+    fn discovery(&self) -> Option<(Instant, Arc<Discovery>)> {
+        self.app.discoveries.0.lock().get(&self.cluster).cloned()
     }
 
     /// What the cluster serves under this name; asks the cluster unless it was asked a moment ago.
@@ -107,10 +123,10 @@ impl Connection {
     /// # Errors
     /// [`Failure`]: 404 for what it does not serve.
     pub async fn find(&self, resource: &ResourceName) -> Result<Served, Failure> {
-        let asked = self.known.borrow().as_ref().is_some_and(|(at, _)| at.elapsed() < DISCOVERY_RETRY);
+        let asked = self.discovery().is_some_and(|(at, _)| at.elapsed() < DISCOVERY_RETRY);
         if !asked {
             let discovery = Discovery::fetch(&self.upstream, self.limits).await.map_err(failure)?;
-            *self.known.borrow_mut() = Some((Instant::now(), Rc::new(discovery)));
+            self.app.discoveries.0.lock().insert(self.cluster, (Instant::now(), Arc::new(discovery)));
         }
         self.known(resource).ok_or(Failure::NotFound { what: "resource in this cluster" })
     }

@@ -53,7 +53,7 @@ impl Store {
                 .inner_join(users::table)
                 .filter(api_keys::digest.eq(digest.as_slice()))
                 .select((api_keys::id, api_keys::name, (users::id, users::name, users::role, users::version)))
-                .first::<(Vec<u8>, String, OwnerColumns)>(conn)
+                .get_result::<(Vec<u8>, String, OwnerColumns)>(conn)
                 .optional()?;
             let Some((key, name, columns)) = row else { return Ok(None) };
             let (owner, user_version) = owner(conn, columns)?;
@@ -71,7 +71,7 @@ impl Store {
                 .inner_join(users::table)
                 .filter(sessions::id.eq(bytes(session)))
                 .select((users::id, users::name, users::role, users::version))
-                .first::<OwnerColumns>(conn)
+                .get_result::<OwnerColumns>(conn)
                 .optional()?;
             let Some(columns) = columns else { return Ok(None) };
             let (owner, user_version) = owner(conn, columns)?;

@@ -114,7 +114,8 @@ pub(crate) fn standing(conn: &mut AnyConn, credential: Credential) -> Result<Opt
                 users::deleted_at,
                 users::version,
             ))
-            .first::<Columns>(conn)
+            // Not `first`: SQLite plans a statement with a bound LIMIT anew at every use.
+            .get_result::<Columns>(conn)
             .optional()?
             .map(|(revoked, seen, expires_at, disabled, deleted, version)| Standing {
                 gone: revoked
@@ -128,7 +129,7 @@ pub(crate) fn standing(conn: &mut AnyConn, credential: Credential) -> Result<Opt
             .inner_join(users::table)
             .filter(sessions::id.eq(bytes(id)))
             .select((sessions::ended_at, sessions::expires_at, users::disabled_at, users::deleted_at, users::version))
-            .first::<(Option<i64>, i64, Option<i64>, Option<i64>, i64)>(conn)
+            .get_result::<(Option<i64>, i64, Option<i64>, Option<i64>, i64)>(conn)
             .optional()?
             .map(|(ended, expires_at, disabled, deleted, version)| Standing {
                 gone: ended.map(|_| Unusable::SessionEnded).or(owner(disabled, deleted)),

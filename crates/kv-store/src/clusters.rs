@@ -64,7 +64,7 @@ pub enum ClusterRefused {
 
 /// The version of the list of clusters.
 pub(crate) fn version(conn: &mut AnyConn) -> Result<i64> {
-    Ok(revisions::table.find("clusters").select(revisions::version).first(conn)?)
+    Ok(revisions::table.find("clusters").select(revisions::version).get_result(conn)?)
 }
 
 fn bump(conn: &mut AnyConn) -> Result<()> {
