@@ -52,7 +52,7 @@ impl From<KeyAuthority> for Authority {
             credential: Credential::Key(key.id),
             owner: key.owner,
             user_version: key.user_version,
-            expires_at: None,
+            expires_at: key.expires_at,
             key_name: Some(key.name),
         }
     }
@@ -119,13 +119,7 @@ impl Authorities {
         let (store, wanted) = (self.store.clone(), presented.clone());
         let read = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match wanted {
-                Presented::Key(digest) => match store.key_authority(&digest)? {
-                    None => None,
-                    Some(key) => {
-                        let expires_at = store.find_key(key.id)?.and_then(|record| record.expires_at);
-                        Some(Authority { expires_at, ..Authority::from(key) })
-                    }
-                },
+                Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
                 Presented::Session(session) => store.session_authority(session)?.map(Authority::from),
             })
         });
