@@ -95,9 +95,8 @@ impl Demo {
             // The Kubernetes of the demo is on this machine, which is refused unless the operator says so.
             ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1".to_owned()),
         ];
-        let program = std::env::current_exe().tried("finding this program")?.with_file_name("kv-server");
         let log = fs::File::create(folder.join("server.log")).tried("making the server's log")?;
-        let server = Command::new(program)
+        let server = Command::new(suite::program("kv-server")?)
             .env_clear()
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
@@ -262,7 +261,7 @@ impl Demo {
     /// Runs an admin task beside the server, with its settings.
     fn task(&self, arguments: &[&str], input: Option<&str>) -> Done {
         line(&format!("   cargo xtask {}", arguments.join(" ")));
-        let mut command = Command::new(std::env::current_exe().tried("finding this program")?);
+        let mut command = Command::new(suite::program("xtask")?);
         // The demo's settings alone: one left over in the shell would send the task to another database.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KUBEVISION_") {

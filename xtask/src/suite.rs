@@ -77,7 +77,7 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
     step("documentation tests");
     cargo(root, &["test", "--workspace", "--doc"], &[])?;
     step("demo");
-    let demo = Command::new(std::env::current_exe().tried("finding this program")?)
+    let demo = Command::new(program("xtask")?)
         .args(["demo", "--once"])
         .env("KUBECONFIG", &cluster.kubeconfig)
         .current_dir(root)
@@ -118,6 +118,12 @@ pub(crate) fn root() -> Done<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
     here.filter(|root| root.join("Cargo.toml").exists())
         .ok_or_else(|| TaskError::new("the project's folder has moved since this was built; run: cargo clean -p xtask"))
+}
+
+/// One of the project's programs, beside this one. Also itself by name: a build may have put a new file in this one's place,
+/// and what the system then names as the running program is gone.
+pub(crate) fn program(name: &str) -> Done<PathBuf> {
+    Ok(std::env::current_exe().tried("finding the folder of this program")?.with_file_name(name))
 }
 
 /// Runs cargo in the project's folder.

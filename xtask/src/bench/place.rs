@@ -8,6 +8,7 @@ use super::{
 use crate::{
     error::{Done, TaskError, Tried},
     output::progress,
+    suite,
 };
 use serde_json::Value;
 use std::{
@@ -57,8 +58,7 @@ pub(super) struct Database {
 impl Place {
     /// A new folder beside these programs' build.
     pub(super) fn new() -> Done<Self> {
-        let tasks = std::env::current_exe().tried("finding this program")?;
-        let server = tasks.with_file_name("kv-server");
+        let (tasks, server) = (suite::program("xtask")?, suite::program("kv-server")?);
         if !server.is_file() {
             return Err(TaskError::new("the server is not built for release; run: cargo xtask bench"));
         }
