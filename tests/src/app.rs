@@ -33,6 +33,7 @@ pub struct TestApp {
     folder: TempDir,
     settings: Vec<(String, String)>,
     clock: Clock,
+    random: Random,
     admin: Mutex<Option<Session>>,
 }
 
@@ -77,6 +78,15 @@ impl TestApp {
     /// # Panics
     /// Where it does not start.
     pub async fn with_clock(backend: Backend, settings: &[(&str, &str)], clock: Clock) -> Self {
+        Self::made_of(backend, settings, clock, Random::system()).await
+    }
+
+    /// A server that draws from another generator.
+    pub async fn with_random(backend: Backend, random: Random) -> Self {
+        Self::made_of(backend, &[], Clock::system(), random).await
+    }
+
+    async fn made_of(backend: Backend, settings: &[(&str, &str)], clock: Clock, random: Random) -> Self {
         let database = TestDatabase::fresh(backend);
         let folder = tempfile::Builder::new().prefix("kv-data-").tempdir().unwrap();
         let mut all = vec![
@@ -90,14 +100,14 @@ impl TestApp {
         ];
         all.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));
         all.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-        let mut app = Self { running: None, database, folder, settings: all, clock, admin: Mutex::default() };
+        let mut app = Self { running: None, database, folder, settings: all, clock, random, admin: Mutex::default() };
         app.begin().await;
         app
     }
 
     async fn begin(&mut self) {
         let config = Config::from_variables(self.settings.clone()).expect("settings that are understood");
-        let running = server::start(config, self.clock.clone(), Random::system()).await;
+        let running = server::start(config, self.clock.clone(), self.random.clone()).await;
         self.running = Some(running.expect("a server that starts"));
     }
 

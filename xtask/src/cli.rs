@@ -35,6 +35,8 @@ pub(crate) enum Task {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// The long runs that `test` leaves out: many more cases, and every revocation test over and over. Some ten minutes.
+    Faults,
     /// Check what the compiler does not: arrows between crates, headers of files, migrations alike.
     Tidy,
     /// The Kubernetes for tests.

@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod demo;
 mod error;
+mod faults;
 mod kube;
 mod output;
 mod postgres;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         cli::Task::Test { filter } => suite::run(&filter),
         cli::Task::Bench(options) => bench::run(&options),
         cli::Task::BenchHello { listen } => bench::hello(listen),
+        cli::Task::Faults => faults::run(),
         cli::Task::Tidy => suite::tidy(),
         cli::Task::Kube { task } => suite::kube(task),
         cli::Task::Seed(options) => admin::seed(&options),

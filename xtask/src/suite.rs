@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Names the PostgreSQL server for tests.
-const POSTGRES: &str = "KUBEVISION_TEST_POSTGRES";
+pub(crate) const POSTGRES: &str = "KUBEVISION_TEST_POSTGRES";
 /// Names the kubeconfig of the Kubernetes for tests.
 const KUBECONFIG: &str = "KUBEVISION_TEST_KUBECONFIG";
 

@@ -24,6 +24,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use futures_util::FutureExt;
 use kv_authz::{
     Actor, EntryId,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
@@ -33,6 +34,7 @@ use std::{
     any::Any,
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
+    panic::AssertUnwindSafe,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -77,7 +79,7 @@ pub async fn run(
     let answered = match routes::is_public(route) {
         true => {
             request.extensions_mut().insert(Visitor { id, origin });
-            next.call(request).await.map(|response| finish(response, id))
+            handled(request, next).await.map(|response| finish(response, id))
         }
         false => private(app.clone(), request, next, id, origin).await,
     };
@@ -139,7 +141,6 @@ async fn private(
                 .map_body(|_, body| BoxBody::new(Held { body, rest: web::Bytes::new(), guard, _watched: watched })))
         }
         _ => {
-            // The request went with its handler; only an error can still carry an answer.
             let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
             if !caller.is_on_record() {
                 let finish = Finish::with_status(401).because(revoked.facts());
@@ -147,9 +148,25 @@ async fn private(
                     revoked = unavailable;
                 }
             }
-            let answer = problem::answer(&revoked, &id.to_string());
-            Err(InternalError::from_response(revoked, answer).into())
+            Err(told(revoked, id))
         }
+    }
+}
+
+/// A failure as an error that carries its answer: the request went with its handler, and only an error can still do so.
+fn told(failure: Failure, id: EntryId) -> Error {
+    let answer = problem::answer(&failure, &id.to_string());
+    InternalError::from_response(failure, answer).into()
+}
+
+/// Calls the handler. A panic in it is a failure like any other, and the answer says nothing of what the handler held.
+async fn handled<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(done) => done.map(ServiceResponse::map_into_boxed_body),
+        Err(_) => Err(Failure::Internal { step: "a handler panicked", source: None }.into()),
     }
 }
 
@@ -187,7 +204,14 @@ async fn serve(
         return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
     }
     request.extensions_mut().insert(caller.clone());
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let mut response = match handled(request, next).await {
+        Ok(response) => response,
+        Err(error) => {
+            let failure = error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate);
+            let failure = if caller.is_on_record() { failure } else { settle(caller, failure).await };
+            return Err(told(failure, id));
+        }
+    };
     if !caller.is_on_record() {
         let failure = failure_of(&response);
         let done = match &failure {
@@ -251,6 +275,7 @@ fn restate(failure: &Failure) -> Failure {
         Failure::Denied(denied) => Failure::Denied(denied.clone()),
         Failure::Unauthorized { reason } => Failure::Unauthorized { reason: *reason },
         Failure::Limited(exhausted) => Failure::Limited(*exhausted),
+        Failure::Internal { step, .. } => Failure::Internal { step, source: None },
         other => Failure::Invalid { status: other.status(), code: other.code(), detail: other.to_string() },
     }
 }

@@ -12,7 +12,7 @@ on_both!(
     attack_218_refusals_are_denied,
     attack_220_the_entry_is_there_before_the_cluster_sees_the_request,
     attack_221_a_client_that_hangs_up_does_not_take_the_outcome_along,
-    attack_222_without_an_entry_nothing_is_sent,
+    attack_48_222_without_an_entry_nothing_is_sent,
     every_request_of_a_key_is_on_record_once,
     of_people_writes_and_failures_are_on_record_and_reads_are_not,
     filters_find_and_strangers_do_not,
@@ -149,7 +149,7 @@ impl Drop for Outage<'_> {
     }
 }
 
-async fn attack_222_without_an_entry_nothing_is_sent(backend: Backend) {
+async fn attack_48_222_without_an_entry_nothing_is_sent(backend: Backend) {
     let (app, cluster, _, _, key) = world(backend).await;
     let seen = cluster.seen().len();
     let outage = Outage::of(&app);
@@ -159,7 +159,7 @@ async fn attack_222_without_an_entry_nothing_is_sent(backend: Backend) {
         let answer = request.key(&key).send().await.expect(503);
         assert!(!answer.header("retry-after").is_empty());
         let text = answer.text();
-        assert!(!text.contains("postgres") && !text.contains("SELECT") && !text.contains(".db"), "attack 48: {text}");
+        assert!(!text.contains("postgres") && !text.contains("SELECT") && !text.contains(".db"), "{text}");
         let took = started.elapsed();
         assert!(took < Duration::from_secs(5), "refused after {took:?}");
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 on_both!(
-    attack_88_an_expired_key_is_dead_and_stays_dead,
+    attack_88_94_an_expired_key_is_dead_and_stays_dead,
     attack_89_a_body_that_outlives_its_key_is_not_forwarded,
     attack_90_a_request_that_outlives_its_key_is_no_success,
     attack_92_a_clock_that_jumps_does_no_lasting_damage,
@@ -23,7 +23,7 @@ async fn sleep(millis: u64) {
     tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
 }
 
-async fn attack_88_an_expired_key_is_dead_and_stays_dead(backend: Backend) {
+async fn attack_88_94_an_expired_key_is_dead_and_stays_dead(backend: Backend) {
     let mut app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
     let session = app.login("ann").await;

@@ -7,6 +7,7 @@ mod enumeration;
 mod expiry;
 mod headers;
 mod keys;
+mod leaks;
 mod limits;
 mod paths;
 mod processes;

@@ -8,14 +8,16 @@ use kv_server::{
     server,
 };
 use kv_store::Opener;
-use kv_tests::{Backend, Cluster, Process, Request, TestApp, on_both};
+use kv_tests::{Backend, Cluster, PASSWORD, Process, Request, TestApp, TestDatabase, on_both};
 use serde_json::json;
 use std::time::Duration;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 on_both!(
     attack_232_an_operators_task_revokes_for_the_running_server,
     a_second_server_shares_postgresql_and_is_refused_a_sqlite_file,
     a_stopping_server_finishes_what_it_holds,
+    attack_93_the_time_zone_of_the_machine_has_no_effect,
 );
 
 const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
@@ -141,4 +143,42 @@ fn attack_249_the_first_password_is_made_up_and_shown_once() {
             assert_eq!(mode & 0o077, 0, "{} is for its owner alone: {mode:o}", path.display());
         }
     });
+}
+
+async fn attack_93_the_time_zone_of_the_machine_has_no_effect(backend: Backend) {
+    let database = TestDatabase::fresh(backend);
+    let url = database.url_text();
+    // Fourteen hours ahead, twelve behind, and a zone in which an hour comes twice.
+    for (zone, name) in [("Pacific/Kiritimati", "east"), ("<-12>12", "west"), ("Europe/Berlin", "summer")] {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = [
+            ("KUBEVISION_DATABASE_URL", url.as_str()),
+            ("KUBEVISION_ADMIN_PASSWORD", PASSWORD),
+            ("TZ", zone),
+            ("PGTZ", zone),
+        ];
+        let mut process = Process::start(SERVER, folder.path(), &variables);
+        process.serves().await;
+        let login = json!({"username": "admin", "password": PASSWORD});
+        let request = |method: &str, path: &str| Request::new(process.address, method, path);
+        let token = request("POST", "/api/v1/auth/login").json(&login).send().await.expect(200).json();
+        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let end = OffsetDateTime::now_utc() + time::Duration::seconds(2);
+        let body = json!({"name": name, "expires_at": end.format(&Rfc3339).unwrap()});
+        let make = request("POST", "/api/v1/api-keys").header("authorization", bearer.as_str());
+        let made = make.json(&body).send().await.expect(201).json();
+        let key = format!("ApiKey {}", made["key"].as_str().unwrap());
+        let call = || request("GET", "/api/v1/api-keys/current").header("authorization", key.as_str());
+        let current = call().send().await.expect(200).json();
+        for field in ["created_at", "expires_at"] {
+            let text = current[field].as_str().unwrap();
+            assert!(text.ends_with('Z'), "{zone}: {text}");
+            let off = OffsetDateTime::parse(text, &Rfc3339).unwrap() - OffsetDateTime::now_utc();
+            assert!(off.abs() < time::Duration::minutes(1), "{zone}: {field} is {text}");
+        }
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
+        call().send().await.expect(401);
+        process.signal("TERM");
+        assert_eq!(process.ended().await.code, Some(0));
+    }
 }

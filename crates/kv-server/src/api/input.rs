@@ -68,18 +68,27 @@ impl FromRequest for Body {
         let mut payload = payload.take();
         let media_type = request.content_type().to_ascii_lowercase();
         let encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Box::pin(async move {
+            let too_large = || {
+                let detail = "The body is larger than 3 MiB.".into();
+                Failure::Invalid { status: 413, code: "body_too_large", detail }
+            };
             if encoded {
                 let detail = "Send the body without `Content-Encoding`.".into();
                 return Err(Failure::Invalid { status: 415, code: "unsupported_encoding", detail });
+            }
+            // Not waited for, where its client says itself that it will not do.
+            if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+                return Err(too_large());
             }
             let read = async {
                 let mut bytes = Vec::new();
                 while let Some(chunk) = payload.next().await {
                     let chunk = chunk.map_err(|_| Failure::invalid("malformed_body", "The body cannot be read."))?;
                     if bytes.len() + chunk.len() > MAX_BODY {
-                        let detail = "The body is larger than 3 MiB.".into();
-                        return Err(Failure::Invalid { status: 413, code: "body_too_large", detail });
+                        return Err(too_large());
                     }
                     bytes.extend_from_slice(&chunk);
                 }

@@ -16,7 +16,7 @@ use time::Duration;
 kv_store::on_both!(
     an_entry_is_read_back_whole,
     each_filter_selects_its_entries,
-    an_entry_ends_once,
+    attack_224_an_entry_ends_once,
     an_entry_that_came_finished_keeps_its_outcome,
     entries_are_paged,
     damaged_rows_are_told,
@@ -116,7 +116,7 @@ fn each_filter_selects_its_entries(backend: Backend) {
     assert_eq!(select(AuditFilter { namespace: Some("' OR 1=1 --".into()), ..all() }), []);
 }
 
-fn an_entry_ends_once(backend: Backend) {
+fn attack_224_an_entry_ends_once(backend: Backend) {
     let world = World::new(backend);
     let batch = [request(None), request(None), request(None)];
     let decisions = world.admit(&batch);

@@ -25,7 +25,7 @@ kv_store::on_both!(
     nobody_revokes_for_another_owner,
     all_keys_of_a_user_are_revoked_and_told,
     lists_are_filtered_and_paged,
-    a_digest_belongs_to_one_key,
+    attack_38_a_digest_belongs_to_one_key,
     the_plaintext_is_nowhere,
     every_act_is_on_record,
 );
@@ -220,7 +220,7 @@ fn lists_are_filtered_and_paged(backend: Backend) {
     assert_eq!([ids(first.items), ids(second.items)].concat(), keys[..20]);
 }
 
-fn a_digest_belongs_to_one_key(backend: Backend) {
+fn attack_38_a_digest_belongs_to_one_key(backend: Backend) {
     let world = World::new(backend);
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     let key = world.key(ann, "ci");

@@ -1,0 +1,66 @@
+//! `cargo xtask faults`: the long runs that `test` leaves out. The same tests with many more cases, the key statistics as
+//! released code does them, and every revocation test over and over. Bounded: it ends by itself after some ten minutes.
+
+use crate::{
+    error::{Done, TaskError, Tried},
+    output::{line, progress},
+    postgres, suite,
+};
+use std::{path::Path, time::Instant};
+
+/// A run: what it is for, what cargo is asked, and how many cases each property has in it.
+struct Run {
+    what: &'static str,
+    arguments: &'static [&'static str],
+    cases: u32,
+}
+
+const RUNS: &[Run] = &[
+    Run {
+        what: "a million keys, unique and even, as released code makes them",
+        arguments: &["test", "--release", "-p", "kv-keys", "--test", "keys", "attack_25"],
+        cases: 256,
+    },
+    Run {
+        what: "whatever arrives as a key or a header",
+        arguments: &["test", "--release", "-p", "kv-keys", "--test", "fuzz"],
+        cases: 20_000_000,
+    },
+    Run {
+        what: "what is allowed to a key is allowed to its owner",
+        arguments: &["test", "--release", "-p", "kv-authz", "--test", "roles"],
+        cases: 1_000_000,
+    },
+];
+
+/// The tests that hold S1 to S5, as nextest names them.
+const REVOCATIONS: &str = "package(kv-tests) and (test(revocation::) or test(expiry::))";
+/// How often each of them is run.
+const ROUNDS: u32 = 5;
+
+/// Runs everything long.
+pub(crate) fn run() -> Done {
+    let (started, root) = (Instant::now(), suite::root()?);
+    for run in RUNS {
+        progress(&format!("\n== {} ({} cases a property)", run.what, run.cases));
+        suite::cargo(&root, run.arguments, &[("PROPTEST_CASES", run.cases.to_string())])?;
+    }
+    progress("\n== PostgreSQL");
+    let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
+    let done = revocations(&root, &postgres.url("postgres"));
+    postgres.stop().tried("ending the PostgreSQL for tests")?;
+    done?;
+    line(&format!("\nNothing was found in {} s.", started.elapsed().as_secs()));
+    Ok(())
+}
+
+fn revocations(root: &Path, url: &str) -> Done {
+    for round in 1..=ROUNDS {
+        progress(&format!("\n== revocations and expiries, round {round} of {ROUNDS}"));
+        let environment = [(suite::POSTGRES, url.to_owned())];
+        suite::cargo(root, &["nextest", "run", "--workspace", "-E", REVOCATIONS], &environment).map_err(|error| {
+            TaskError::because("cargo-nextest is needed here: cargo install cargo-nextest --locked", error)
+        })?;
+    }
+    Ok(())
+}
