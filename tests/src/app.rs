@@ -214,7 +214,7 @@ impl TestApp {
     /// Where that is refused.
     pub async fn user(&self, name: &str, role: &str) -> User {
         let acting = Acting::operator(self.inside()).unwrap();
-        let id = create_user(acting, name, role, Some(SecretString::from(PASSWORD))).await.unwrap();
+        let id = create_user(&acting, name, role, Some(SecretString::from(PASSWORD))).await.unwrap();
         User { id, name: name.to_owned() }
     }
 
@@ -225,7 +225,23 @@ impl TestApp {
     pub async fn assign(&self, user: &User, cluster: &str, namespaces: &[&str]) {
         let named = (!namespaces.is_empty()).then(|| namespaces.iter().map(|&name| name.to_owned()).collect());
         let acting = Acting::operator(self.inside()).unwrap();
-        assign_user(acting, (user.id, &user.name), Some(cluster), named).await.unwrap();
+        assign_user(&acting, user.id, Some(cluster), named).await.unwrap();
+    }
+
+    /// Changes a user as the administrator.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    pub async fn change(&self, user: &User, change: &Value) -> Value {
+        let admin = self.admin().await;
+        let path = format!("/api/v1/users/{}", user.id);
+        self.patch(&path).session(&admin).json(change).send().await.expect(200).json()
+    }
+
+    /// What the clock of the server says.
+    #[must_use]
+    pub fn now(&self) -> time::OffsetDateTime {
+        self.clock.now()
     }
 
     /// Registers a cluster.
@@ -233,7 +249,7 @@ impl TestApp {
     /// # Panics
     /// Where that is refused.
     pub async fn add_cluster(&self, name: &str, cluster: &Cluster) {
-        add_cluster(Acting::operator(self.inside()).unwrap(), name, &cluster.access()).await.unwrap();
+        add_cluster(&Acting::operator(self.inside()).unwrap(), name, &cluster.access()).await.unwrap();
     }
 
     /// Signs in.

@@ -195,6 +195,12 @@ impl Cluster {
         ClusterAccess::from_parts(&server, Some(CERTIFICATE), SecretString::from(TOKEN)).unwrap()
     }
 
+    /// The certificate to trust.
+    #[must_use]
+    pub fn certificate(&self) -> &'static str {
+        CERTIFICATE
+    }
+
     /// Every request so far that was not about what is served.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {

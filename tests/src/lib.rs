@@ -12,11 +12,13 @@
 mod app;
 mod client;
 mod cluster;
+mod factor;
 mod process;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
+pub use factor::Factor;
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use process::{Ended, Process};
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::admin::cli::AdminTask;
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -63,7 +64,7 @@ pub(crate) struct BenchOptions {
     /// Keys in each database.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keys: u32,
-    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load` or `refusals`.
+    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals` or `flood`.
     #[arg(long)]
     pub(crate) only: Option<String>,
     /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).
@@ -100,165 +101,4 @@ pub(crate) enum KubeTask {
     },
     /// What is running.
     Status,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminTask {
-    /// People.
-    User {
-        #[command(subcommand)]
-        task: UserTask,
-    },
-    /// API keys.
-    Key {
-        #[command(subcommand)]
-        task: KeyTask,
-    },
-    /// Clusters.
-    Cluster {
-        #[command(subcommand)]
-        task: ClusterTask,
-    },
-    /// The audit log.
-    Audit {
-        #[command(subcommand)]
-        task: AuditTask,
-    },
-    /// Bring the database's schema up to date.
-    Migrate,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserTask {
-    /// Make a user. Without a password nobody can sign in as them; keys can still be made for them.
-    Create {
-        /// Their name.
-        name: String,
-        /// admin, ops, dev or readonly.
-        #[arg(long)]
-        role: String,
-        /// Read their password from standard input.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Assign a cluster to a user, whole or by namespaces.
-    Assign {
-        /// Their name.
-        name: String,
-        /// The cluster; `*` for every one.
-        #[arg(long)]
-        cluster: String,
-        /// Namespaces, separated by commas; all if not given.
-        #[arg(long, value_delimiter = ',')]
-        namespaces: Option<Vec<String>>,
-    },
-    /// List the users.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show a user and what they are assigned.
-    Show {
-        /// Their name.
-        name: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Disable a user and revoke their keys.
-    Disable {
-        /// Their name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyTask {
-    /// Make a key for a user and print it, once.
-    Create {
-        /// The user's name.
-        #[arg(long)]
-        user: String,
-        /// The key's name.
-        #[arg(long)]
-        name: String,
-        /// When it ends (RFC 3339, such as 2027-01-31T12:00:00Z).
-        #[arg(long)]
-        expires_at: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// List a user's keys.
-    List {
-        /// The user's name.
-        #[arg(long)]
-        user: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Revoke a key.
-    Revoke {
-        /// Its id.
-        id: String,
-        /// Why, for the audit log.
-        #[arg(long)]
-        reason: Option<String>,
-    },
-    /// Revoke all keys of a user.
-    RevokeAll {
-        /// The user's name.
-        #[arg(long)]
-        user: String,
-        /// Why, for the audit log.
-        #[arg(long)]
-        reason: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ClusterTask {
-    /// Register a cluster.
-    Add {
-        /// Its name here.
-        name: String,
-        /// A kubeconfig file. Files it names are read and kept, sealed.
-        #[arg(long)]
-        kubeconfig: PathBuf,
-        /// The context; its current one if not given.
-        #[arg(long)]
-        context: Option<String>,
-    },
-    /// List the clusters.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Remove a cluster, with every assignment to it.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditTask {
-    /// Show the newest entries.
-    List {
-        /// Of this user.
-        #[arg(long)]
-        user: Option<String>,
-        /// Of the key or client of this name.
-        #[arg(long)]
-        agent: Option<String>,
-        /// Entries, 1 to 200.
-        #[arg(long, default_value_t = 20)]
-        limit: u16,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
 }

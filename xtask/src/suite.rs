@@ -65,7 +65,9 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
     let nextest = Command::new(cargo_program()).args(["nextest", "--version"]).output();
     let has_nextest = nextest.is_ok_and(|output| output.status.success());
     match (filter, has_nextest) {
-        (Some(filter), true) => return cargo(root, &["nextest", "run", "--workspace", "-E", filter], environment),
+        (Some(filter), true) => {
+            return cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast", "-E", filter], environment);
+        }
         (Some(_), false) => {
             return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
         }

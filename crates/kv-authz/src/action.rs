@@ -38,6 +38,19 @@ pub struct Line {
     pub event: Event,
     /// Who may do it.
     pub rule: Rule,
+    /// What more it takes, or less.
+    pub demand: Demand,
+}
+
+/// What an act asks of a person's second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// That they have one, where the operator requires one.
+    Ordinary,
+    /// Nothing: by such acts they get one.
+    Enrolment,
+    /// A code shown a moment ago, of those who have one: the act gives rights, or takes others' away.
+    RecentCode,
 }
 
 /// An act on KubeVision's own objects.
@@ -46,8 +59,17 @@ pub trait OwnAction: Action {
     fn line() -> Line;
 }
 
+macro_rules! demand {
+    () => {
+        Demand::Ordinary
+    };
+    ($demand:ident) => {
+        Demand::$demand
+    };
+}
+
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident: $event:ident, $rule:expr;)+) => {
+    ($($(#[$doc:meta])* $name:ident: $event:ident, $rule:expr $(, $demand:ident)?;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -59,7 +81,7 @@ macro_rules! actions {
 
             impl OwnAction for $name {
                 fn line() -> Line {
-                    Line { name: Self::NAME, event: Event::$event, rule: $rule }
+                    Line { name: Self::NAME, event: Event::$event, rule: $rule, demand: demand!($($demand)?) }
                 }
             }
         )+
@@ -91,26 +113,72 @@ actions! {
     ListUserApiKeys: ApiKeyList, Rule::Administration(atom(Resource::ApiKeys, Verb::Manage));
     /// Revoke another user's keys.
     RevokeUserApiKeys: ApiKeyRevoke, Rule::Administration(atom(Resource::ApiKeys, Verb::Manage));
-    /// End one's own session.
-    EndSession: AuthLogout, Rule::Interactive;
+    /// Sign out: end the session that is calling.
+    EndSession: AuthLogout, Rule::Interactive, Enrolment;
+    /// See who one is, and what one may do.
+    ShowOneself: AuthShow, Rule::Anyone, Enrolment;
+    /// See one's own sessions.
+    ListOwnSessions: SessionList, Rule::Interactive;
+    /// End a session of one's own.
+    EndOwnSession: SessionEnd, Rule::Interactive;
+    /// Change one's own password.
+    ChangePassword: AuthPassword, Rule::Interactive, Enrolment;
+    /// Show one's second factor once more.
+    Reverify: AuthReverify, Rule::Interactive;
+    /// Set up a second factor.
+    SetUpTotp: TotpSetUp, Rule::Interactive, Enrolment;
+    /// Bring a second factor into force.
+    EnableTotp: TotpEnable, Rule::Interactive, Enrolment;
+    /// Give up one's second factor.
+    DisableTotp: TotpDisable, Rule::Interactive;
+    /// Make new recovery codes.
+    RenewRecoveryCodes: TotpRecoveryCodes, Rule::Interactive;
     /// See the clusters assigned to oneself.
     ListClusters: ClusterList, Rule::Anyone;
     /// See one cluster assigned to oneself.
     ShowCluster: ClusterShow, Rule::Anyone;
     /// Register a cluster.
-    AddCluster: ClusterAdd, Rule::Administration(atom(Resource::Clusters, Verb::Write));
+    AddCluster: ClusterAdd, Rule::Holds(atom(Resource::Clusters, Verb::Write)), RecentCode;
     /// Remove a cluster.
-    RemoveCluster: ClusterRemove, Rule::Administration(atom(Resource::Clusters, Verb::Delete));
+    RemoveCluster: ClusterRemove, Rule::Holds(atom(Resource::Clusters, Verb::Delete)), RecentCode;
     /// See the users.
     ListUsers: UserList, Rule::Administration(atom(Resource::Users, Verb::Read));
     /// Make a user.
-    CreateUser: UserCreate, Rule::Administration(atom(Resource::Users, Verb::Write));
-    /// Disable or enable a user.
-    ChangeUser: UserChange, Rule::Administration(atom(Resource::Users, Verb::Write));
+    CreateUser: UserCreate, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    /// See one user.
+    ShowUser: UserShow, Rule::Administration(atom(Resource::Users, Verb::Read));
+    /// Rename, disable or enable a user.
+    ChangeUser: UserChange, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    /// Give a user another role.
+    ChangeRoleOfUser: UserChange, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
+    /// Delete a user.
+    DeleteUser: UserDelete, Rule::Administration(atom(Resource::Users, Verb::Delete)), RecentCode;
+    /// Set a user's password.
+    ResetPassword: UserResetPassword, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    /// Take a user's second factor away.
+    ResetSecondFactor: UserResetSecondFactor, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    /// See another user's sessions.
+    ListUserSessions: SessionList, Rule::Administration(atom(Resource::Users, Verb::Read));
+    /// End another user's sessions.
+    EndUserSessions: SessionEnd, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
     /// Assign clusters and namespaces to a user.
-    AssignUser: UserAssign, Rule::Administration(atom(Resource::Rbac, Verb::Manage));
+    AssignUser: UserAssign, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
+    /// Take an assignment from a user.
+    UnassignUser: UserUnassign, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
+    /// See the roles.
+    ListRoles: RoleList, Rule::Administration(atom(Resource::Users, Verb::Read));
+    /// Make a role.
+    CreateRole: RoleCreate, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
+    /// Change what a role holds.
+    ChangeRole: RoleChange, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
+    /// Delete a role.
+    DeleteRole: RoleDelete, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
     /// Read the audit log.
     ReadAuditLog: AuditRead, Rule::Holds(atom(Resource::Audit, Verb::Read));
+    /// Export the audit log.
+    ExportAuditLog: AuditExport, Rule::Holds(atom(Resource::Audit, Verb::Read));
+    /// Delete entries whose time is over.
+    PurgeAuditLog: AuditPurge, Rule::Operator;
     /// Make a key for someone else and see it.
     IssueApiKey: ApiKeyCreate, Rule::Operator;
 }

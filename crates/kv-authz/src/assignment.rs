@@ -68,6 +68,20 @@ impl Assignments {
         }
         named.map(NamespaceScope::Named)
     }
+
+    /// Whether they reach everything that the line does, clusters registered later included.
+    #[must_use]
+    pub fn include(&self, line: &Assignment) -> bool {
+        let mine = match line.cluster {
+            ClusterScope::One(cluster) => self.within(cluster),
+            ClusterScope::Every => {
+                let every = self.0.iter().filter(|mine| mine.cluster == ClusterScope::Every).cloned().collect();
+                // Any cluster that has no line of its own shows what the lines for every one give.
+                Assignments(every).within(ClusterId::from_parts(0, [0; 10]))
+            }
+        };
+        mine.is_some_and(|mine| mine.includes(&line.namespaces))
+    }
 }
 
 impl NamespaceScope {
@@ -77,6 +91,16 @@ impl NamespaceScope {
         match self {
             NamespaceScope::All => true,
             NamespaceScope::Named(set) => set.contains(namespace),
+        }
+    }
+
+    /// Whether every namespace of the other one is among them.
+    #[must_use]
+    pub fn includes(&self, other: &NamespaceScope) -> bool {
+        match (self, other) {
+            (NamespaceScope::All, _) => true,
+            (NamespaceScope::Named(_), NamespaceScope::All) => false,
+            (NamespaceScope::Named(mine), NamespaceScope::Named(theirs)) => theirs.is_subset(mine),
         }
     }
 }
@@ -104,5 +128,29 @@ mod tests {
         assert_eq!(assignments.within(cluster(2)), Some(NamespaceScope::All));
         assert_eq!(assignments.within(cluster(3)), Some(named(&["b"])));
         assert_eq!(Assignments::default().within(cluster(1)), None);
+    }
+
+    #[test]
+    fn nobody_includes_more_than_they_reach() {
+        let line = |cluster, namespaces| Assignment { cluster, namespaces };
+        let (one, every) = (ClusterScope::One(cluster(1)), ClusterScope::Every);
+        let mine = Assignments::new(vec![
+            line(one.clone(), named(&["a", "b"])),
+            line(every.clone(), named(&["c"])),
+            line(ClusterScope::One(cluster(2)), NamespaceScope::All),
+        ]);
+        for (other, included) in [
+            (line(one.clone(), named(&["a", "c"])), true),
+            (line(one.clone(), named(&["d"])), false),
+            (line(one, NamespaceScope::All), false),
+            (line(ClusterScope::One(cluster(2)), NamespaceScope::All), true),
+            (line(ClusterScope::One(cluster(3)), named(&["c"])), true),
+            (line(every.clone(), named(&["c"])), true),
+            (line(every.clone(), named(&["a"])), false),
+            (line(every.clone(), NamespaceScope::All), false),
+        ] {
+            assert_eq!(mine.include(&other), included, "{other:?}");
+        }
+        assert!(Assignments::everything().include(&line(every, NamespaceScope::All)));
     }
 }

@@ -3,20 +3,50 @@
 //! Nothing here looks anything up: who the principal is and what they hold was established before.
 
 use crate::{
-    action::{Action, OwnAction, Rule},
+    action::{Action, Demand, Line, OwnAction, Rule},
     audit::{Event, Target},
     permission::Permission,
-    principal::{Actor, Principal},
-    role::Scope,
+    principal::{Actor, Principal, SecondFactor},
+    role::{Role, Scope},
 };
-use std::marker::PhantomData;
+use std::{collections::BTreeSet, marker::PhantomData};
+use time::{Duration, OffsetDateTime};
 
-/// What the operator has settled about keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the operator has settled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Whether a key may do what `users:*`, `rbac:manage` and the like allow its owner (`api_keys.allow_administration`).
     pub keys_may_administer: bool,
+    /// Who must have a second factor. Keys are not asked.
+    pub second_factor: SecondFactorFor,
 }
+
+/// Who must have a second factor before they may do anything but set one up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SecondFactorFor {
+    /// Nobody must.
+    #[default]
+    Nobody,
+    /// Everybody.
+    Everybody,
+    /// Whoever has one of these roles.
+    Roles(BTreeSet<String>),
+}
+
+impl SecondFactorFor {
+    /// Whether people of the role must have one.
+    #[must_use]
+    pub fn includes(&self, role: &Role) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Everybody => true,
+            Self::Roles(names) => names.contains(role.name()),
+        }
+    }
+}
+
+/// How long a code that was shown counts for what asks for a recent one.
+pub const RECENT: Duration = Duration::minutes(5);
 
 /// The proof that an act was allowed, with the names under which it is audited. Cannot be made outside this crate.
 #[derive(Debug)]
@@ -69,36 +99,83 @@ pub enum Denied {
     /// A key asked for what only a person may do: 403.
     #[error("interactive_session_required")]
     InteractiveSessionRequired,
+    /// The person must set up a second factor first: 403.
+    #[error("second_factor_enrolment_required")]
+    EnrolmentRequired,
+    /// The person has a second factor and must show it first: 403.
+    #[error("second_factor_code_required")]
+    CodeRequired,
+    /// The caller would give what they do not hold, or govern somebody who holds more: 403.
+    #[error("beyond the caller's own rights: {0}")]
+    Exceeds(String),
 }
 
 /// Decides on an act.
 ///
 /// # Errors
 /// [`Denied`], never for the operator.
-pub fn authorize<A: OwnAction>(principal: &Principal, target: Target, policy: Policy) -> Result<Permit<A>, Denied> {
+pub fn authorize<A: OwnAction>(
+    principal: &Principal,
+    target: Target,
+    policy: &Policy,
+    now: OffsetDateTime,
+) -> Result<Permit<A>, Denied> {
     let line = A::line();
-    decide(principal, &line.rule, policy)?;
+    decide(principal, &line, policy, now)?;
     Ok(Permit::granted(principal.actor(), line.event, target))
 }
 
-/// Whether the rule lets the principal pass.
+/// Whether the line of the table lets the principal pass.
 ///
 /// # Errors
 /// [`Denied`].
-pub fn decide(principal: &Principal, rule: &Rule, policy: Policy) -> Result<(), Denied> {
+pub fn decide(principal: &Principal, line: &Line, policy: &Policy, now: OffsetDateTime) -> Result<(), Denied> {
     let Some(owner) = principal.owner() else {
         return Ok(());
     };
-    let (needed, narrowed) = match rule {
-        Rule::Anyone => return Ok(()),
-        Rule::Interactive if principal.is_api_key() => return Err(Denied::InteractiveSessionRequired),
-        Rule::Interactive => return Ok(()),
+    if line.demand != Demand::Enrolment {
+        enrolled(principal, policy)?;
+    }
+    let (needed, narrowed) = match &line.rule {
+        Rule::Anyone => (None, false),
+        Rule::Interactive => (None, principal.is_api_key()),
         Rule::Operator => return Err(Denied::OperatorOnly),
-        Rule::Holds(atom) => (atom, false),
-        Rule::Administration(atom) => (atom, principal.is_api_key() && !policy.keys_may_administer),
+        Rule::Holds(atom) => (Some(atom), false),
+        Rule::Administration(atom) => (Some(atom), principal.is_api_key() && !policy.keys_may_administer),
     };
     if narrowed {
         return Err(Denied::InteractiveSessionRequired);
     }
-    if owner.holds(needed, Scope::Cluster) { Ok(()) } else { Err(Denied::Forbidden { missing: needed.clone() }) }
+    if let Some(missing) = needed.filter(|atom| !owner.holds(atom, Scope::Cluster)) {
+        return Err(Denied::Forbidden { missing: missing.clone() });
+    }
+    if line.demand == Demand::RecentCode && !has_shown_code(principal, now) {
+        return Err(Denied::CodeRequired);
+    }
+    Ok(())
+}
+
+/// Whether the person has a second factor, where the operator requires one of them.
+///
+/// # Errors
+/// [`Denied::EnrolmentRequired`].
+pub(crate) fn enrolled(principal: &Principal, policy: &Policy) -> Result<(), Denied> {
+    match principal {
+        Principal::Session { owner, factor: SecondFactor::Missing, .. }
+            if policy.second_factor.includes(&owner.role) =>
+        {
+            Err(Denied::EnrolmentRequired)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a recent code was shown, by those who could show one.
+pub(crate) fn has_shown_code(principal: &Principal, now: OffsetDateTime) -> bool {
+    match principal {
+        Principal::Session { factor: SecondFactor::Enrolled { shown_at }, .. } => {
+            shown_at.is_some_and(|shown| now - shown <= RECENT)
+        }
+        _ => true,
+    }
 }

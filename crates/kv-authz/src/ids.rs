@@ -27,6 +27,9 @@ macro_rules! id {
                 Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
             }
 
+            /// The id that nothing has.
+            pub const NIL: Self = Self(Uuid::nil());
+
             /// The id as a plain UUID.
             #[must_use]
             pub fn uuid(self) -> Uuid {
@@ -91,4 +94,8 @@ id!(
 id!(
     /// An audit entry.
     EntryId
+);
+id!(
+    /// A custom role. A namesake made later has another id, and inherits nobody.
+    RoleId
 );

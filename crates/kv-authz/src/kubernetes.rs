@@ -6,13 +6,14 @@ use crate::{
     action::Action,
     assignment::NamespaceScope,
     audit::{Event, Target},
-    authorize::{Denied, Permit},
+    authorize::{Denied, Permit, Policy, enrolled, has_shown_code},
     ids::ClusterId,
     permission::{Permission, Resource, Verb},
     principal::Principal,
     role::Scope,
 };
 use std::collections::BTreeSet;
+use time::OffsetDateTime;
 
 /// What a request does with Kubernetes objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,12 +142,18 @@ pub struct Allowed {
 /// Decides on one request to a cluster.
 ///
 /// # Errors
-/// [`Denied::Hidden`] where the cluster or namespace may not be known to the caller, [`Denied::Forbidden`] naming the
-/// missing atom otherwise.
-pub fn authorize_kubernetes(principal: &Principal, target: &KubernetesTarget) -> Result<Allowed, Denied> {
+/// [`Denied::Hidden`] where the cluster or namespace may not be known to the caller, [`Denied::EnrolmentRequired`],
+/// [`Denied::Forbidden`] naming the missing atom otherwise.
+pub fn authorize_kubernetes(
+    principal: &Principal,
+    target: &KubernetesTarget,
+    policy: &Policy,
+    now: OffsetDateTime,
+) -> Result<Allowed, Denied> {
     let Some(owner) = principal.owner() else {
         return Ok(Allowed { permit: permit(principal, target), reach: Reach::AsAsked, mask_secrets: false });
     };
+    enrolled(principal, policy)?;
     let reach = match owner.reach(target.cluster).ok_or(Denied::Hidden)? {
         NamespaceScope::All => Reach::AsAsked,
         NamespaceScope::Named(namespaces) => restricted(target, namespaces)?,
@@ -161,11 +168,9 @@ pub fn authorize_kubernetes(principal: &Principal, target: &KubernetesTarget) ->
         return Err(Denied::Forbidden { missing: manage });
     }
     let reveal = Permission::new(Resource::kubernetes("secrets", ""), Verb::Reveal);
-    Ok(Allowed {
-        permit: permit(principal, target),
-        reach,
-        mask_secrets: target.is_secret() && !owner.holds(&reveal, Scope::Namespace),
-    })
+    // Without a recent code Secrets can be listed and changed, and their values are not shown.
+    let reveals = owner.holds(&reveal, Scope::Namespace) && has_shown_code(principal, now);
+    Ok(Allowed { permit: permit(principal, target), reach, mask_secrets: target.is_secret() && !reveals })
 }
 
 /// Whether writing it changes who may do what in the cluster: RBAC itself, and the other names under which OpenShift and

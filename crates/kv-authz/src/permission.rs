@@ -130,6 +130,12 @@ impl Pattern {
         self.resource.as_deref().is_none_or(|name| name == permission.resource.as_str())
             && self.verb.is_none_or(|verb| verb == permission.verb)
     }
+
+    /// Whether the pattern grants everything that the other one does.
+    #[must_use]
+    pub fn includes(&self, other: &Pattern) -> bool {
+        (self.resource.is_none() || self.resource == other.resource) && (self.verb.is_none() || self.verb == other.verb)
+    }
 }
 
 impl FromStr for Pattern {
@@ -189,6 +195,16 @@ mod tests {
         ] {
             assert_eq!(Resource::kubernetes(plural, group).as_str(), atom);
         }
+    }
+
+    #[test]
+    fn a_pattern_includes_what_is_narrower() {
+        let includes = |a: &str, b: &str| a.parse::<Pattern>().unwrap().includes(&b.parse().unwrap());
+        for (wide, narrow) in [("*:*", "pods:read"), ("pods:*", "pods:read"), ("*:read", "pods:read"), ("*:*", "*:*")] {
+            assert!(includes(wide, narrow), "{wide} {narrow}");
+            assert_eq!(includes(narrow, wide), wide == narrow, "{narrow} {wide}");
+        }
+        assert!(!includes("pods:*", "*:read") && !includes("*:read", "pods:*"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     role::{Role, Scope},
 };
 use std::sync::Arc;
+use time::OffsetDateTime;
 
 /// The user behind a session or key, with their rights as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,19 @@ impl Owner {
     }
 }
 
+/// Whether a person has a second factor, and when they last showed it in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecondFactor {
+    /// They have none.
+    #[default]
+    Missing,
+    /// They have one.
+    Enrolled {
+        /// When a code was last accepted in this session.
+        shown_at: Option<OffsetDateTime>,
+    },
+}
+
 /// Who acts.
 #[derive(Debug, Clone)]
 pub enum Principal {
@@ -51,6 +65,8 @@ pub enum Principal {
         owner: Arc<Owner>,
         /// The client they use: `web`, or the name the client gives itself.
         agent: String,
+        /// Their second factor.
+        factor: SecondFactor,
     },
     /// A pipeline with a key.
     ApiKey {

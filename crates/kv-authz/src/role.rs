@@ -2,7 +2,10 @@
 //!
 //! A role says nothing about clusters and namespaces; that is `assignment`.
 
-use crate::permission::{Pattern, Permission, Resource, Verb};
+use crate::{
+    ids::RoleId,
+    permission::{Pattern, Permission, Resource, Verb},
+};
 
 /// Whether a resource lives in a namespace. KubeVision's own resources count as [`Scope::Cluster`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +29,8 @@ pub enum Role {
     Readonly,
     /// Level 1: a named set of atoms, empty when new.
     Custom {
+        /// Its id, by which users hold it.
+        id: RoleId,
         /// The role's name, unique among roles.
         name: String,
         /// What it holds.

@@ -4,19 +4,35 @@
 
 use kv_authz::{
     Assignment, Assignments, ClusterId, ClusterScope, Denied, KeyId, NamespaceScope, Owner, Policy, Principal, Role,
-    SessionId, UserId, action,
+    RoleId, SecondFactor, SecondFactorFor, SessionId, UserId, action,
     authorize::decide,
     kubernetes::{KubernetesTarget, KubernetesVerb, authorize_kubernetes},
 };
 use proptest::prelude::*;
 use std::{fmt::Write, sync::Arc};
+use time::{Duration, OffsetDateTime};
 
 fn owner(role: Role, assignments: Assignments) -> Arc<Owner> {
     Arc::new(Owner { id: UserId::from_parts(1, [1; 10]), name: "ann".into(), role, assignments })
 }
 
 fn session(owner: &Arc<Owner>) -> Principal {
-    Principal::Session { id: SessionId::from_parts(1, [2; 10]), owner: owner.clone(), agent: "web".into() }
+    session_with(owner, SecondFactor::Missing)
+}
+
+fn session_with(owner: &Arc<Owner>, factor: SecondFactor) -> Principal {
+    Principal::Session { id: SessionId::from_parts(1, [2; 10]), owner: owner.clone(), agent: "web".into(), factor }
+}
+
+/// A code shown so long before [`NOW`].
+fn shown(before: Duration) -> SecondFactor {
+    SecondFactor::Enrolled { shown_at: Some(NOW - before) }
+}
+
+const NOW: OffsetDateTime = time::macros::datetime!(2026-11-24 12:00 UTC);
+
+fn reach(principal: &Principal, target: &KubernetesTarget) -> Result<kv_authz::kubernetes::Allowed, Denied> {
+    authorize_kubernetes(principal, target, &Policy::default(), NOW)
 }
 
 fn key(owner: &Arc<Owner>) -> Principal {
@@ -48,6 +64,7 @@ fn target(plural: &str, group: &str, namespaced: bool, verb: KubernetesVerb) -> 
 
 fn roles() -> Vec<Role> {
     let custom = Role::Custom {
+        id: RoleId::from_parts(1, [5; 10]),
         name: "deployer".into(),
         grants: ["deployments:*", "pods:read", "*:logs"].iter().map(|g| g.parse().unwrap()).collect(),
     };
@@ -65,8 +82,9 @@ fn role_matrix() {
         let _ = write!(text, "\n{:<24}", line.name);
         for role in roles() {
             let owner = owner(role, Assignments::everything());
-            let pass = |principal, keys_may_administer| {
-                mark(decide(principal, &line.rule, Policy { keys_may_administer }).is_ok())
+            let pass = |principal: &Principal, keys_may_administer| {
+                let policy = Policy { keys_may_administer, ..Policy::default() };
+                mark(decide(principal, &line, &policy, NOW).is_ok())
             };
             let cell: String =
                 [pass(&session(&owner), false), pass(&key(&owner), false), pass(&key(&owner), true)].iter().collect();
@@ -95,7 +113,7 @@ fn role_matrix() {
             let owner = owner(role, Assignments::everything());
             let cell: String = VERBS
                 .into_iter()
-                .map(|verb| match authorize_kubernetes(&session(&owner), &target(plural, group, namespaced, verb)) {
+                .map(|verb| match reach(&session(&owner), &target(plural, group, namespaced, verb)) {
                     Ok(allowed) if allowed.mask_secrets => '✱',
                     Ok(_) => '✔',
                     Err(_) => '✘',
@@ -116,17 +134,60 @@ fn a_restricted_user_sees_their_namespaces_only() {
     };
     let ann = session(&owner(Role::Ops, Assignments::new(vec![line(cluster)])));
     let mut pods = target("pods", "", true, KubernetesVerb::Get);
-    assert!(authorize_kubernetes(&ann, &pods).is_ok());
+    assert!(reach(&ann, &pods).is_ok());
     pods.namespace = Some("kube-system".into());
-    assert_eq!(authorize_kubernetes(&ann, &pods).unwrap_err(), Denied::Hidden);
-    let nodes = authorize_kubernetes(&ann, &target("nodes", "", false, KubernetesVerb::List)).unwrap_err();
+    assert_eq!(reach(&ann, &pods).unwrap_err(), Denied::Hidden);
+    let nodes = reach(&ann, &target("nodes", "", false, KubernetesVerb::List)).unwrap_err();
     assert!(matches!(nodes, Denied::Forbidden { missing } if missing.to_string() == "nodes:read"));
     let mut namespace = target("namespaces", "", false, KubernetesVerb::Get);
-    assert!(authorize_kubernetes(&ann, &namespace).is_ok());
+    assert!(reach(&ann, &namespace).is_ok());
     namespace.name = Some("kube-system".into());
-    assert_eq!(authorize_kubernetes(&ann, &namespace).unwrap_err(), Denied::Hidden);
+    assert_eq!(reach(&ann, &namespace).unwrap_err(), Denied::Hidden);
     let stranger = session(&owner(Role::Ops, Assignments::new(vec![line(ClusterId::from_parts(2, [9; 10]))])));
-    assert_eq!(authorize_kubernetes(&stranger, &pods).unwrap_err(), Denied::Hidden);
+    assert_eq!(reach(&stranger, &pods).unwrap_err(), Denied::Hidden);
+}
+
+#[test]
+fn attack_193_who_must_have_a_second_factor_can_only_get_one() {
+    let ann = owner(Role::Dev, Assignments::everything());
+    let required = Policy { second_factor: SecondFactorFor::Roles(["dev".to_owned()].into()), ..Policy::default() };
+    let may: Vec<&str> = action::table()
+        .iter()
+        .filter(|line| decide(&session(&ann), line, &required, NOW).is_ok())
+        .map(|line| line.name)
+        .collect();
+    assert_eq!(may, ["EndSession", "ShowOneself", "ChangePassword", "SetUpTotp", "EnableTotp"]);
+    let pods = target("pods", "", true, KubernetesVerb::Get);
+    assert_eq!(authorize_kubernetes(&session(&ann), &pods, &required, NOW).unwrap_err(), Denied::EnrolmentRequired);
+    for at_ease in [key(&ann), session_with(&ann, SecondFactor::Enrolled { shown_at: None })] {
+        assert!(authorize_kubernetes(&at_ease, &pods, &required, NOW).is_ok());
+    }
+    // Other roles are not asked.
+    let bob = owner(Role::Readonly, Assignments::everything());
+    assert!(authorize_kubernetes(&session(&bob), &pods, &required, NOW).is_ok());
+}
+
+#[test]
+fn what_gives_rights_asks_for_a_recent_code_of_those_who_have_one() {
+    let ann = owner(Role::Admin, Assignments::everything());
+    let asked = |factor| -> Vec<&str> {
+        let table = action::table();
+        let lines = table.iter().filter(|line| {
+            decide(&session_with(&ann, factor), line, &Policy::default(), NOW) == Err(Denied::CodeRequired)
+        });
+        lines.map(|line| line.name).collect()
+    };
+    assert_eq!(asked(SecondFactor::Missing), [""; 0]);
+    assert_eq!(asked(shown(Duration::minutes(5))), [""; 0]);
+    let stale = asked(shown(Duration::minutes(5) + Duration::microseconds(1)));
+    assert_eq!(stale, asked(SecondFactor::Enrolled { shown_at: None }));
+    for name in ["RemoveCluster", "ChangeRoleOfUser", "AssignUser", "UnassignUser", "ChangeRole", "EndUserSessions"] {
+        assert!(stale.contains(&name), "{name}: {stale:?}");
+    }
+    let secret = target("secrets", "", true, KubernetesVerb::Get);
+    let masked = |principal: &Principal| reach(principal, &secret).unwrap().mask_secrets;
+    assert!(!masked(&session_with(&ann, shown(Duration::ZERO))) && !masked(&session(&ann)) && !masked(&key(&ann)));
+    assert!(masked(&session_with(&ann, shown(Duration::minutes(6)))));
 }
 
 #[test]
@@ -138,9 +199,12 @@ fn attack_104_role_names_are_exact() {
 
 #[test]
 fn attack_102_a_custom_role_without_grants_holds_nothing() {
-    let owner = owner(Role::Custom { name: "empty".into(), grants: vec![] }, Assignments::everything());
+    let owner = owner(
+        Role::Custom { id: RoleId::from_parts(1, [6; 10]), name: "empty".into(), grants: vec![] },
+        Assignments::everything(),
+    );
     for verb in VERBS {
-        assert!(authorize_kubernetes(&session(&owner), &target("pods", "", true, verb)).is_err());
+        assert!(reach(&session(&owner), &target("pods", "", true, verb)).is_err());
     }
 }
 
@@ -157,22 +221,26 @@ proptest! {
         namespace in "[ab]",
         assigned in prop::option::of(prop::collection::btree_set("[ab]", 0..3)),
         keys_may_administer: bool,
+        required: bool,
     ) {
         let namespaces = assigned.map_or(NamespaceScope::All, NamespaceScope::Named);
         let owner = owner(role, Assignments::new(vec![Assignment { cluster: ClusterScope::Every, namespaces }]));
         let mut target = target(resource.0, resource.1, resource.2, verb);
         target.namespace = target.namespace.map(|_| namespace.clone());
-        let by_key = authorize_kubernetes(&key(&owner), &target);
-        let by_owner = authorize_kubernetes(&session(&owner), &target);
+        // The owner at their best: a key is never asked for a second factor.
+        let session = session_with(&owner, shown(Duration::ZERO));
+        let second_factor = if required { SecondFactorFor::Everybody } else { SecondFactorFor::Nobody };
+        let policy = Policy { keys_may_administer, second_factor };
+        let by_key = authorize_kubernetes(&key(&owner), &target, &policy, NOW);
+        let by_owner = authorize_kubernetes(&session, &target, &policy, NOW);
         if let Ok(by_key) = &by_key {
             let by_owner = by_owner.as_ref().expect("the key was allowed more than its owner");
             prop_assert_eq!(&by_key.reach, &by_owner.reach);
             prop_assert!(by_key.mask_secrets || !by_owner.mask_secrets);
         }
         for line in action::table() {
-            let policy = Policy { keys_may_administer };
-            if decide(&key(&owner), &line.rule, policy).is_ok() {
-                prop_assert!(decide(&session(&owner), &line.rule, policy).is_ok());
+            if decide(&key(&owner), &line, &policy, NOW).is_ok() {
+                prop_assert!(decide(&session, &line, &policy, NOW).is_ok());
             }
         }
     }

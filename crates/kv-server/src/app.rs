@@ -8,20 +8,26 @@ use crate::{
     clock::{Clock, Random},
     config::Config,
     failure::Failure,
-    keyfile::{self, KeyFileError},
+    keyfile::{self, KeyFileError, Keys},
     limit::Limiter,
     metrics::Metrics,
+    operations::purge_audit::PurgeClock,
     seal::Sealer,
     upstreams::Discoveries,
     uses::Uses,
+    visitors::Visitors,
 };
 use kv_authz::Policy;
-use kv_store::{ClusterList, Opener, Store, StoreError};
+use kv_store::{ClusterList, Opener, SealKey, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+use uuid::Uuid;
 
 /// Why the application did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +55,22 @@ pub enum StartError {
     Operation(#[from] Failure),
 }
 
+/// The keys of the data folder that others may take the place of.
+#[derive(Debug)]
+struct KeyRings {
+    signing: Keys,
+    sealing: Keys,
+}
+
+impl KeyRings {
+    fn load(folder: &Path, random: &Random) -> Result<Self, KeyFileError> {
+        Ok(Self {
+            signing: keyfile::load_ring(folder, "signing", random)?,
+            sealing: keyfile::load_ring(folder, "sealing", random)?,
+        })
+    }
+}
+
 /// The application.
 #[derive(Debug)]
 pub struct App {
@@ -74,14 +96,22 @@ pub struct App {
     pub tokens: Tokens,
     /// What is kept sealed.
     pub sealer: Sealer,
-    /// Rate limits.
+    /// Rate limits of users.
     pub limiter: Limiter,
+    /// How often addresses come.
+    pub visitors: Visitors,
     /// Last uses of keys.
     pub uses: Uses,
     /// What clusters are known to serve.
     pub discoveries: Discoveries,
     /// Counters.
     pub metrics: Metrics,
+    /// The time as the purge of the audit log believes it.
+    pub purge_clock: PurgeClock,
+    policy: Policy,
+    keys: Mutex<KeyRings>,
+    seal_key: SealKey,
+    chain: Uuid,
     clusters: RwLock<Option<Arc<ClusterList>>>,
     draining: AtomicBool,
 }
@@ -95,8 +125,9 @@ impl App {
         let store = Store::open(&config.database()?, opener)?;
         // Before the first entry: a day that has some in the default partition gets none of its own.
         store.prepare_audit_days(clock.now())?;
-        let signing = keyfile::load_or_make(&config.data_dir.join("signing.key"), &random)?;
-        let sealing = keyfile::load_or_make(&config.data_dir.join("sealing.key"), &random)?;
+        let keys = KeyRings::load(&config.data_dir, &random)?;
+        let seal_key = keyfile::load_or_make(&config.data_dir.join("audit.key"), &random)?;
+        let chain = random.id(clock.now()).map_err(Failure::from)?;
         let thread = |source| StartError::System { step: "starting a thread".into(), source };
         let outcomes = Outcomes::start(&store, &clock).map_err(thread)?;
         let batcher = Batcher::start(&store, &clock, &outcomes).map_err(thread)?;
@@ -106,12 +137,21 @@ impl App {
             in_flight: InFlight::default(),
             authorities: Authorities::new(store.clone()),
             passwords: Passwords::new(random.clone()),
-            tokens: Tokens::new(&signing),
-            sealer: Sealer::new(&sealing),
-            limiter: Limiter::new(config.rate_limit),
+            tokens: Tokens::new(&keys.signing),
+            sealer: Sealer::new(&keys.sealing),
+            limiter: Limiter::new(config.limits(), store.clone()),
+            visitors: Visitors::default(),
             uses: Uses::default(),
             discoveries: Discoveries::default(),
             metrics: Metrics::new(),
+            purge_clock: PurgeClock::default(),
+            policy: Policy {
+                keys_may_administer: config.api_keys.allow_administration,
+                second_factor: config.second_factor.required_for.clone(),
+            },
+            keys: Mutex::new(keys),
+            seal_key: SealKey::new(*seal_key),
+            chain,
             clusters: RwLock::new(None),
             draining: AtomicBool::new(false),
             config,
@@ -123,8 +163,8 @@ impl App {
 
     /// What the operator has settled about keys.
     #[must_use]
-    pub fn policy(&self) -> Policy {
-        Policy { keys_may_administer: self.config.api_keys.allow_administration }
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Runs a call of the store off the request threads.
@@ -168,6 +208,37 @@ impl App {
         Ok(list)
     }
 
+    /// Reads the key files again, and goes on with them where they have changed.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; then the keys are what they were.
+    pub fn reload_keys(&self) -> Result<(), KeyFileError> {
+        let found = KeyRings::load(&self.config.data_dir, &self.random)?;
+        let mut known = self.keys.lock();
+        if found.signing != known.signing {
+            self.tokens.replace(&found.signing);
+        }
+        if found.sealing != known.sealing {
+            self.sealer.replace(&found.sealing);
+        }
+        *known = found;
+        Ok(())
+    }
+
+    /// Seals what has been written to the audit log since the last time.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not sealed waits for the next time.
+    pub fn seal_audit(&self) -> Result<usize, StoreError> {
+        self.store.seal(&self.seal_key, self.chain, self.clock.now())
+    }
+
+    /// The key under which the audit log is sealed.
+    #[must_use]
+    pub fn seal_key(&self) -> &SealKey {
+        &self.seal_key
+    }
+
     /// Whether the server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -192,6 +263,10 @@ impl App {
         self.outcomes.stop();
         if let Err(error) = self.store.note_uses(&self.uses.take()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+        }
+        // Last: it seals what the others have written.
+        if let Err(error) = self.seal_audit() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last entries are sealed at the next start");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     operations::Acting,
 };
 use kv_authz::{
-    EntryId, Principal, UserId,
+    EntryId, Owner, Principal,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::{
@@ -119,10 +119,10 @@ impl Caller {
         self.0.authority.borrow().credential
     }
 
-    /// Whose rights the request has.
+    /// Whose rights the request has, as last read.
     #[must_use]
-    pub fn owner(&self) -> UserId {
-        self.0.authority.borrow().owner.id
+    pub fn rights(&self) -> Arc<Owner> {
+        self.0.authority.borrow().owner.clone()
     }
 
     /// An operation's frame for this request.

@@ -2,7 +2,11 @@
 //!
 //! An unknown setting stops the start. Nothing here prints a value that may be secret.
 
-use crate::{cluster::AddressPolicy, limit::RateLimit};
+use crate::{
+    cluster::{AddressPolicy, Networks},
+    limit::RateLimit,
+};
+use kv_authz::SecondFactorFor;
 use kv_keys::Environment;
 use kv_store::DatabaseUrl;
 use secrecy::{ExposeSecret, SecretString};
@@ -56,12 +60,30 @@ pub struct Config {
     /// Whether the contexts of `KUBECONFIG` are registered as clusters at start.
     #[serde(default)]
     pub register_contexts: bool,
+    /// The operator's kubeconfig, from `KUBECONFIG`.
+    #[serde(skip)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The API server of the cluster that this runs in, from the variables that Kubernetes gives every pod.
+    #[serde(skip)]
+    pub in_cluster: Option<String>,
     /// What is logged, as a tracing filter.
     #[serde(default = "default_log")]
     pub log: String,
+    /// Other rate limits than everybody's.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
+    /// Proxies whose forwarding header is believed.
+    #[serde(default, deserialize_with = "networks")]
+    pub trusted_proxies: Networks,
     /// API keys.
     #[serde(default)]
     pub api_keys: ApiKeys,
+    /// Second factors.
+    #[serde(default)]
+    pub second_factor: SecondFactor,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: Audit,
     /// Clusters.
     #[serde(default)]
     pub clusters: Clusters,
@@ -90,6 +112,59 @@ impl ApiKeys {
     #[must_use]
     pub fn expiring_window(&self) -> Duration {
         Duration::days(i64::from(self.expiring_days))
+    }
+}
+
+/// Rate limits of roles and users. A user's own comes before their role's, and that before everybody's.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimits {
+    /// By the role's name.
+    #[serde(deserialize_with = "each_parsed")]
+    pub roles: HashMap<String, RateLimit>,
+    /// By the user's name.
+    #[serde(deserialize_with = "each_parsed")]
+    pub users: HashMap<String, RateLimit>,
+}
+
+/// Who has which rate limit.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Whoever has no other.
+    pub everybody: RateLimit,
+    /// The exceptions.
+    pub others: RateLimits,
+}
+
+impl Limits {
+    /// A user's limit.
+    #[must_use]
+    pub fn of(&self, user: &str, role: &str) -> RateLimit {
+        let others = &self.others;
+        others.users.get(user).or_else(|| others.roles.get(role)).copied().unwrap_or(self.everybody)
+    }
+}
+
+/// Settings of second factors.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecondFactor {
+    /// Who must have one: `nobody`, `everybody`, or roles separated by commas.
+    #[serde(deserialize_with = "required_for")]
+    pub required_for: SecondFactorFor,
+}
+
+/// Settings of the audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// How many days entries are kept; 0 for ever.
+    pub retention_days: u16,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_days: 90 }
     }
 }
 
@@ -144,10 +219,34 @@ fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
+fn each_parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<String, RateLimit>, D::Error> {
+    let texts = HashMap::<String, String>::deserialize(deserializer)?;
+    let parsed = texts.into_iter().map(|(name, text)| Ok((name, text.parse()?)));
+    parsed.collect::<Result<_, crate::limit::MalformedRateLimit>>().map_err(serde::de::Error::custom)
+}
+
+fn required_for<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecondFactorFor, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let roles = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    Ok(match text.trim() {
+        "" | "nobody" => SecondFactorFor::Nobody,
+        "everybody" => SecondFactorFor::Everybody,
+        _ => SecondFactorFor::Roles(roles.collect()),
+    })
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Networks, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Networks::new(listed(&text)).map_err(serde::de::Error::custom)
+}
+
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AddressPolicy, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let list = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    AddressPolicy::new(list).map_err(serde::de::Error::custom)
+    AddressPolicy::new(listed(&text)).map_err(serde::de::Error::custom)
 }
 
 /// Variables that are not settings of the server.
@@ -178,8 +277,15 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let all: HashMap<String, String> = variables.into_iter().collect();
+        let kubeconfig = all.get("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let in_cluster = all.get("KUBERNETES_SERVICE_HOST").zip(all.get("KUBERNETES_SERVICE_PORT"));
+        let in_cluster = in_cluster.map(|(host, port)| match host.contains(':') {
+            true => format!("https://[{host}]:{port}"),
+            false => format!("https://{host}:{port}"),
+        });
         let mut variables: HashMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with("KUBEVISION_") && !is_service(name)).collect();
+            all.into_iter().filter(|(name, _)| name.starts_with("KUBEVISION_") && !is_service(name)).collect();
         let file = variables.get("KUBEVISION_CONFIG").cloned();
         for name in NOT_SETTINGS {
             variables.remove(name);
@@ -199,15 +305,21 @@ impl Config {
         }
         // Nested settings are written with two underscores: KUBEVISION_API_KEYS__MAX_PER_USER.
         let source = config::Environment::with_prefix("KUBEVISION").prefix_separator("_").separator("__");
-        builder.add_source(source.source(Some(variables))).build().and_then(config::Config::try_deserialize).map_err(
-            |error| {
-                ConfigError::Setting(match error {
-                    // Its words repeat the line, which may hold a secret.
-                    config::ConfigError::FileParse { .. } => "the file is not valid TOML".into(),
-                    other => other.to_string(),
-                })
-            },
-        )
+        let read = builder.add_source(source.source(Some(variables))).build().and_then(config::Config::try_deserialize);
+        let read: Self = read.map_err(|error| {
+            ConfigError::Setting(match error {
+                // Its words repeat the line, which may hold a secret.
+                config::ConfigError::FileParse { .. } => "the file is not valid TOML".into(),
+                other => other.to_string(),
+            })
+        })?;
+        Ok(Self { kubeconfig, in_cluster, ..read })
+    }
+
+    /// Everybody's rate limit and the exceptions.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { everybody: self.rate_limit, others: self.rate_limits.clone() }
     }
 
     /// The database.
@@ -224,48 +336,5 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_variables(pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())))
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_contract() {
-        let config =
-            read(&[("HOME", "/"), ("KUBEVISION_SERVICE_HOST", "10.0.0.1"), ("KUBEVISION_PORT", "tcp://x")]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.rate_limit.to_string(), "600/m,burst=100");
-        assert_eq!(config.api_keys.max_per_user, 100);
-        assert!(config.database().unwrap().is_sqlite());
-    }
-
-    #[test]
-    fn attack_250_an_unknown_setting_stops_the_start() {
-        for pair in [
-            ("KUBEVISION_LISTN", "127.0.0.1:1"),
-            ("KUBEVISION_API_KEYS__ALOW", "true"),
-            ("KUBEVISION_RATE_LIMIT", "fast"),
-            ("KUBEVISION_ENVIRONMENT", "staging"),
-            ("KUBEVISION_LISTEN", "nowhere"),
-        ] {
-            assert!(read(&[pair]).is_err(), "{pair:?}");
-        }
-    }
-
-    #[test]
-    fn variables_reach_nested_settings_and_keep_text_as_it_is() {
-        let config = read(&[
-            ("KUBEVISION_API_KEYS__MAX_PER_USER", "5"),
-            ("KUBEVISION_API_KEYS__ALLOW_ADMINISTRATION", "true"),
-            ("KUBEVISION_ADMIN_PASSWORD", "007"),
-            ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1, 169.254.0.0/16"),
-        ])
-        .unwrap();
-        assert_eq!(config.api_keys.max_per_user, 5);
-        assert!(config.api_keys.allow_administration);
-        assert_eq!(config.admin_password.as_ref().unwrap().expose_secret(), "007");
-        assert!(!format!("{config:?}").contains("007"));
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

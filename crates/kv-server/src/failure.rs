@@ -1,7 +1,7 @@
 //! Failures of operations, as the caller will be told and the audit log will know. No HTTP types here; `problem` turns
 //! each into an answer, in one place.
 
-use crate::{admission::Unanswered, clock::RandomError, limit::Exhausted};
+use crate::{admission::Unanswered, auth::PasswordError, clock::RandomError, limit::Exhausted};
 use kv_authz::{
     Denied, Permission, Unusable,
     audit::{Detail, Fact},
@@ -54,6 +54,12 @@ pub enum Failure {
     /// Over the rate limit.
     #[error("over the rate limit")]
     Limited(Exhausted),
+    /// Too many failed attempts to prove who one is.
+    #[error("too many failed attempts")]
+    Throttled {
+        /// When the next one is looked at.
+        wait: time::Duration,
+    },
     /// The rights changed while deciding, time and again.
     #[error("the rights changed while deciding")]
     Stale,
@@ -106,6 +112,21 @@ impl Failure {
         Self::Internal { step, source: Some(Box::new(source)) }
     }
 
+    /// A code that is wrong, too old, or was used before: the caller learns not which.
+    #[must_use]
+    pub fn wrong_code() -> Self {
+        Self::unprocessable("invalid_code", "The code is wrong, too old, or was used before. Take the next one.")
+    }
+
+    /// There is no second factor to show.
+    #[must_use]
+    pub fn no_second_factor() -> Self {
+        Self::Conflict {
+            code: "no_second_factor",
+            detail: "You have no second factor in force. Set one up first.".into(),
+        }
+    }
+
     /// The HTTP status it is answered with.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -115,7 +136,7 @@ impl Failure {
             Self::Denied(Denied::Hidden) | Self::NotFound { .. } => 404,
             Self::Denied(_) | Self::ClusterDenied { .. } => 403,
             Self::Conflict { .. } => 409,
-            Self::Limited(_) => 429,
+            Self::Limited(_) | Self::Throttled { .. } => 429,
             Self::Stale | Self::Unavailable { .. } => 503,
             Self::Internal { .. } => 500,
         }
@@ -130,9 +151,13 @@ impl Failure {
             Self::Denied(Denied::Hidden) | Self::NotFound { .. } => "not_found",
             Self::Denied(Denied::InteractiveSessionRequired) => "interactive_session_required",
             Self::Denied(Denied::OperatorOnly) => "operator_only",
+            Self::Denied(Denied::EnrolmentRequired) => "second_factor_enrolment_required",
+            Self::Denied(Denied::CodeRequired) => "second_factor_code_required",
+            Self::Denied(Denied::Exceeds(_)) => "exceeds_own_rights",
             Self::Denied(Denied::Forbidden { .. }) => "forbidden",
             Self::ClusterDenied { .. } => "cluster_forbidden",
             Self::Limited(_) => "rate_limited",
+            Self::Throttled { .. } => "too_many_attempts",
             Self::Stale => "rights_changing",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal { .. } => "internal",
@@ -218,6 +243,26 @@ impl<E: Into<Failure>> From<ActError<E>> for Failure {
     }
 }
 
+impl From<crate::limit::Refused> for Failure {
+    fn from(refused: crate::limit::Refused) -> Self {
+        match refused {
+            crate::limit::Refused::Exhausted(exhausted) => Self::Limited(exhausted),
+            crate::limit::Refused::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PasswordError> for Failure {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => {
+                Self::Unavailable { step: "waiting for a turn to check a password", source: Some(Box::new(error)) }
+            }
+            other => Self::internal("hashing a password", other),
+        }
+    }
+}
+
 impl From<kv_store::Never> for Failure {
     fn from(never: kv_store::Never) -> Self {
         match never {}
@@ -249,11 +294,48 @@ impl From<kv_store::KeyRefused> for Failure {
 
 impl From<kv_store::UserRefused> for Failure {
     fn from(refused: kv_store::UserRefused) -> Self {
+        use kv_store::UserRefused::{Changed, LastAdmin, NameTaken, NoSuchAssignment, NoSuchUser};
+        let conflict = |code, detail: &str| Self::Conflict { code, detail: detail.into() };
         match refused {
-            kv_store::UserRefused::NameTaken => {
-                Self::Conflict { code: "name_taken", detail: "There is a user of this name.".into() }
+            NameTaken => conflict("name_taken", "There is a user of this name."),
+            NoSuchUser => Self::NotFound { what: "user" },
+            LastAdmin => conflict(
+                "last_administrator",
+                "Nobody would be left to administer. Make somebody else an administrator first.",
+            ),
+            Changed => conflict("changed_meanwhile", "Somebody else changed the user. Look again, and try again."),
+            NoSuchAssignment => Self::NotFound { what: "assignment" },
+        }
+    }
+}
+
+impl From<kv_store::RoleRefused> for Failure {
+    fn from(refused: kv_store::RoleRefused) -> Self {
+        match refused {
+            kv_store::RoleRefused::NameTaken => {
+                Self::Conflict { code: "name_taken", detail: "There is a role of this name.".into() }
             }
-            kv_store::UserRefused::NoSuchUser => Self::NotFound { what: "user" },
+            kv_store::RoleRefused::NoSuchRole => Self::NotFound { what: "role" },
+        }
+    }
+}
+
+impl From<kv_store::NoSuchSession> for Failure {
+    fn from(_: kv_store::NoSuchSession) -> Self {
+        Self::NotFound { what: "session" }
+    }
+}
+
+impl From<kv_store::FactorRefused> for Failure {
+    fn from(refused: kv_store::FactorRefused) -> Self {
+        use kv_store::FactorRefused::{Enabled, Missing, NoChallenge, Used};
+        match refused {
+            Enabled => Self::Conflict {
+                code: "second_factor_enabled",
+                detail: "A second factor is in force. Disable it first, with a code of it.".into(),
+            },
+            Missing => Self::no_second_factor(),
+            Used | NoChallenge => Self::wrong_code(),
         }
     }
 }

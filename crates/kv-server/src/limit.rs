@@ -1,25 +1,23 @@
-//! Rate limits: one bucket a user for sessions and all keys together, one an address for those who are nobody yet.
-//! The arithmetic is governor's (GCRA).
+//! Rate limits: one bucket a user for sessions and all keys together. The arithmetic is governor's (GCRA), by the monotonic
+//! clock: a step of the wall clock neither fills nor freezes a bucket.
 //!
-//! Kept in memory, by the monotonic clock: a step of the wall clock neither fills nor freezes a bucket.
+//! Servers that share a PostgreSQL share the buckets: each takes a few requests at a time from the user's row and spends them
+//! by itself. What is out with the servers, a twentieth of the burst each, is how much more than the limit may pass.
 
+use crate::config::Limits;
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::StateInformationMiddleware,
     state::keyed::DefaultKeyedStateStore,
 };
-use kv_authz::UserId;
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    str::FromStr,
-    time::Duration,
-};
+use kv_authz::{Owner, UserId};
+use kv_store::{Store, StoreError, Terms};
+use parking_lot::{Mutex, RwLock};
+use std::{collections::HashMap, fmt, num::NonZeroU32, str::FromStr, sync::Arc, time::Duration};
 
 /// How often a user may call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RateLimit {
     /// As often as they like.
     Off,
@@ -40,8 +38,6 @@ impl Default for RateLimit {
 
 const DEFAULT_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 const DEFAULT_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
-/// Attempts to sign in from one address: as often as a person mistypes, no oftener.
-const SIGN_INS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// The text is no rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,74 +84,112 @@ pub struct Exhausted {
     pub limit: RateLimit,
 }
 
-type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
+type Buckets = RateLimiter<UserId, DefaultKeyedStateStore<UserId>, DefaultClock, StateInformationMiddleware>;
+
+/// What of a shared bucket is out with this server.
+#[derive(Default)]
+struct Purse {
+    requests: u32,
+    /// What was left in the bucket when it was last asked.
+    left: u32,
+}
+
+/// The most purses that are kept: those of users who were here last.
+const PURSES: usize = 100_000;
 
 /// The buckets.
 pub struct Limiter {
-    limit: RateLimit,
-    users: Option<Keyed<UserId>>,
-    addresses: Keyed<IpAddr>,
+    limits: Limits,
+    /// The buckets of this server alone, by their terms: governor has one quota for all keys of a limiter.
+    own: RwLock<HashMap<RateLimit, Arc<Buckets>>>,
+    /// Where buckets are shared.
+    store: Store,
+    purses: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<Purse>>>>,
     clock: DefaultClock,
 }
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Limiter").field(&self.limit).finish()
+        f.debug_tuple("Limiter").field(&self.limits.everybody).finish()
     }
+}
+
+/// Why a request did not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The bucket is empty.
+    #[error("over the rate limit")]
+    Exhausted(Exhausted),
+    /// The bucket is shared, and cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Limiter {
     /// Full buckets.
     #[must_use]
-    pub fn new(limit: RateLimit) -> Self {
-        let quota = |per_minute, burst| Quota::per_minute(per_minute).allow_burst(burst);
-        let users = match limit {
-            RateLimit::Off => None,
-            RateLimit::On { per_minute, burst } => {
-                Some(RateLimiter::dashmap(quota(per_minute, burst)).with_middleware())
-            }
-        };
-        let addresses = RateLimiter::dashmap(quota(SIGN_INS_PER_MINUTE, SIGN_INS_PER_MINUTE)).with_middleware();
-        Self { limit, users, addresses, clock: DefaultClock::default() }
+    pub fn new(limits: Limits, store: Store) -> Self {
+        let (own, purses) = (RwLock::default(), Mutex::default());
+        Self { limits, own, store, purses, clock: DefaultClock::default() }
     }
 
     /// Takes one request from a user's bucket.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is taken then.
-    pub fn take(&self, user: UserId) -> Result<Option<Allowance>, Exhausted> {
-        let Some(users) = &self.users else { return Ok(None) };
-        match users.check_key(&user) {
-            Ok(state) => Ok(Some(Allowance { remaining: state.remaining_burst_capacity(), limit: self.limit })),
-            Err(wait) => Err(Exhausted { retry_after: wait.wait_time_from(self.clock.now()), limit: self.limit }),
+    /// [`Refused`]; nothing is taken then.
+    pub async fn take(&self, owner: &Owner) -> Result<Option<Allowance>, Refused> {
+        let limit = self.limits.of(&owner.name, owner.role.name());
+        let RateLimit::On { per_minute, burst } = limit else { return Ok(None) };
+        if self.store.shares_buckets() {
+            return self
+                .take_shared(owner.id, limit, Terms { per_minute: per_minute.get(), burst: burst.get() })
+                .await
+                .map(Some);
+        }
+        match self.buckets(limit, per_minute, burst).check_key(&owner.id) {
+            Ok(state) => Ok(Some(Allowance { remaining: state.remaining_burst_capacity(), limit })),
+            Err(wait) => {
+                Err(Refused::Exhausted(Exhausted { retry_after: wait.wait_time_from(self.clock.now()), limit }))
+            }
         }
     }
 
-    /// Takes one attempt to sign in from an address's bucket; IPv6 by its /64, which is one household.
-    ///
-    /// # Errors
-    /// [`Exhausted`].
-    pub fn take_sign_in(&self, address: IpAddr) -> Result<(), Exhausted> {
-        let limit = RateLimit::On { per_minute: SIGN_INS_PER_MINUTE, burst: SIGN_INS_PER_MINUTE };
-        match self.addresses.check_key(&household(address)) {
-            Ok(_) => Ok(()),
-            Err(wait) => Err(Exhausted { retry_after: wait.wait_time_from(self.clock.now()), limit }),
+    fn buckets(&self, limit: RateLimit, per_minute: NonZeroU32, burst: NonZeroU32) -> Arc<Buckets> {
+        if let Some(known) = self.own.read().get(&limit) {
+            return known.clone();
         }
+        let quota = Quota::per_minute(per_minute).allow_burst(burst);
+        let new = || Arc::new(RateLimiter::dashmap(quota).with_middleware());
+        self.own.write().entry(limit).or_insert_with(new).clone()
+    }
+
+    async fn take_shared(&self, user: UserId, limit: RateLimit, terms: Terms) -> Result<Allowance, Refused> {
+        let purse = {
+            let mut purses = self.purses.lock();
+            if purses.len() >= PURSES {
+                // Whoever is not here right now takes from the bucket anew; a twentieth of it may be lost.
+                purses.retain(|_, purse| Arc::strong_count(purse) > 1);
+            }
+            purses.entry(user).or_default().clone()
+        };
+        // One at a time asks the bucket for a user, and the others spend what it brings.
+        let mut purse = purse.lock().await;
+        if purse.requests == 0 {
+            let (store, wanted) = (self.store.clone(), (terms.burst / 20).max(1));
+            let taken = tokio::task::spawn_blocking(move || store.take_from_bucket(user, wanted, terms)).await;
+            let taken = taken.map_err(|_| StoreError::Setup("taking from a bucket panicked".into()))??;
+            if taken.granted == 0 {
+                return Err(Refused::Exhausted(Exhausted { retry_after: taken.wait, limit }));
+            }
+            *purse = Purse { requests: taken.granted, left: taken.left };
+        }
+        purse.requests -= 1;
+        Ok(Allowance { remaining: purse.requests + purse.left, limit })
     }
 
     /// Forgets full buckets, which are as good as new ones.
     pub fn forget_full(&self) {
-        self.addresses.retain_recent();
-        if let Some(users) = &self.users {
-            users.retain_recent();
-        }
-    }
-}
-
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        self.own.read().values().for_each(|buckets| buckets.retain_recent());
     }
 }
 
@@ -171,24 +205,5 @@ mod tests {
         for text in ["", "600", "600/m", "600/m,burst=0", "0/m,burst=1", "600/s,burst=1", "-1/m,burst=1"] {
             assert!(text.parse::<RateLimit>().is_err(), "{text:?}");
         }
-    }
-
-    #[test]
-    fn attack_210_an_ipv6_household_shares_a_bucket() {
-        let at = |text: &str| household(text.parse().unwrap());
-        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:2"));
-        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
-        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
-    }
-
-    #[test]
-    fn a_bucket_empties_at_its_burst() {
-        let limiter = Limiter::new("1/m,burst=3".parse().unwrap());
-        let user = UserId::from_parts(1, [1; 10]);
-        for left in [2, 1, 0] {
-            assert_eq!(limiter.take(user).unwrap().unwrap().remaining, left);
-        }
-        assert!(limiter.take(user).unwrap_err().retry_after > Duration::from_secs(50));
-        assert!(limiter.take(UserId::from_parts(1, [2; 10])).is_ok());
     }
 }

@@ -4,18 +4,18 @@
 //! No rule is decided here, and no body is read.
 
 use crate::{
-    admission::Guard,
     app::App,
     auth::{self, NotPresented, Presented},
     caller::Caller,
     failure::Failure,
+    held::{Socket, hold},
     limit::Allowance,
-    problem, routes,
+    problem, routes, visitors,
 };
 use actix_web::{
     Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
-    body::{BodySize, BoxBody, MessageBody},
-    dev::{Extensions, ServiceRequest, ServiceResponse},
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
         StatusCode,
@@ -30,18 +30,7 @@ use kv_authz::{
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::admission::Request;
-use std::{
-    any::Any,
-    net::{Shutdown, TcpStream},
-    os::fd::AsFd,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
-use tokio::sync::oneshot;
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -71,7 +60,7 @@ pub async fn run(
         }
     };
     let origin = Origin::new(
-        request.peer_addr().map(|address| address.ip().to_canonical()),
+        visitors::address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &app.config.trusted_proxies),
         &text(request.headers().get(header::USER_AGENT)),
         id.to_string(),
     );
@@ -131,15 +120,7 @@ async fn private(
     };
     match answered {
         // The gate before the answer: what was revoked meanwhile is not told its result.
-        Some(response) if !guard.is_revoked() => {
-            let size = response.response().body().size();
-            let watched = match (size, socket) {
-                (BodySize::Sized(..=SLICE) | BodySize::None, _) | (_, None) => None,
-                (_, Some(socket)) => Some(watch(socket, guard.clone())),
-            };
-            Ok(response
-                .map_body(|_, body| BoxBody::new(Held { body, rest: web::Bytes::new(), guard, _watched: watched })))
-        }
+        Some(response) if !guard.is_revoked() => Ok(response.map_body(|_, body| hold(body, guard, socket))),
         _ => {
             let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
             if !caller.is_on_record() {
@@ -191,11 +172,11 @@ async fn serve(
     next: Next<impl MessageBody + 'static>,
     id: EntryId,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let allowance = match caller.app().limiter.take(caller.owner()) {
+    let allowance = match caller.app().limiter.take(&caller.rights()).await {
         Ok(allowance) => allowance,
-        Err(exhausted) => {
+        Err(refused) => {
             caller.about(Event::RequestLimit, Target::default());
-            let failure = settle(caller, Failure::Limited(exhausted)).await;
+            let failure = settle(caller, refused.into()).await;
             return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
         }
     };
@@ -334,71 +315,4 @@ fn dress(headers: &mut HeaderMap, id: EntryId) {
 
 fn text(value: Option<&HeaderValue>) -> Rc<str> {
     value.map_or_else(|| "".into(), |value| String::from_utf8_lossy(value.as_bytes()).into())
-}
-
-/// A body that keeps its request in the registry until its last slice is handed to the connection's buffer, and breaks
-/// off when the credential is revoked before.
-struct Held {
-    body: BoxBody,
-    /// What is left of the body's last piece.
-    rest: web::Bytes,
-    guard: Guard,
-    /// Tells the watcher of a long answer that it is over.
-    _watched: Option<oneshot::Sender<()>>,
-}
-
-/// A connection's socket, kept from its acceptance.
-struct Socket(TcpStream);
-
-/// Keeps the socket of a new connection, so that a client that does not read can be cut too.
-pub fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
-    let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
-    if let Some(Ok(socket)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
-        data.insert(Rc::new(Socket(socket.into())));
-    }
-}
-
-/// Watches over a long answer until what is returned is dropped. While its client does not read, nobody asks the body for
-/// more; at a revocation the socket is closed then, and what waits for it is thrown away.
-fn watch(socket: Rc<Socket>, guard: Guard) -> oneshot::Sender<()> {
-    let (over, is_over) = oneshot::channel();
-    drop(actix_web::rt::spawn(async move {
-        tokio::select! {
-            () = guard.revoked() => drop(socket.0.shutdown(Shutdown::Both)),
-            _ = is_over => {}
-        }
-    }));
-    over
-}
-
-/// The most that is handed over at once, in bytes.
-const SLICE: u64 = 16 * 1024;
-
-/// The answer was cut: its credential was revoked.
-#[derive(Debug, thiserror::Error)]
-#[error("the credential was revoked")]
-struct Cut;
-
-impl MessageBody for Held {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        let this = self.get_mut();
-        if this.guard.is_revoked() {
-            return Poll::Ready(Some(Err(Box::new(Cut))));
-        }
-        if this.rest.is_empty() {
-            match Pin::new(&mut this.body).poll_next(context) {
-                Poll::Ready(Some(Ok(piece))) => this.rest = piece,
-                other => return other,
-            }
-        }
-        // In slices, so that no more than one waits where a revocation cannot reach it.
-        let slice = this.rest.split_to(this.rest.len().min(SLICE as usize));
-        Poll::Ready(Some(Ok(slice)))
-    }
 }

@@ -71,10 +71,20 @@ fn detail(failure: &Failure) -> String {
         Failure::Denied(Denied::InteractiveSessionRequired) => {
             "An API key may not do this. Sign in as a person.".into()
         }
+        Failure::Denied(Denied::EnrolmentRequired) => {
+            "You must set up a second factor first: POST /api/v1/auth/totp/setup, then /enable.".into()
+        }
+        Failure::Denied(Denied::CodeRequired) => {
+            "This takes a code of your second factor, not older than five minutes: POST /api/v1/auth/reverify.".into()
+        }
+        Failure::Denied(Denied::Exceeds(what)) => {
+            format!("You do not hold {what} yourself, so you cannot give or govern it.")
+        }
         Failure::Denied(Denied::OperatorOnly) => {
             "Nobody makes a key for someone else; its owner does, under Profile, API Keys.".into()
         }
         Failure::NotFound { what } => format!("There is no such {what}, or you may not know of it."),
+        Failure::Throttled { .. } => "Too many failed attempts. Wait as long as `Retry-After` says.".into(),
         Failure::Limited(_) => "You are over your rate limit. Wait as long as `Retry-After` says.".into(),
         Failure::Stale => "Your rights are being changed right now. Try again.".into(),
         Failure::Unavailable { .. } => "The service is not available. Nothing was done; try again.".into(),
@@ -98,6 +108,10 @@ pub fn answer(failure: &Failure, request_id: &str) -> HttpResponse {
             let seconds = exhausted.retry_after.as_secs_f64().ceil().max(1.0);
             response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
             limit_fields(&mut response, exhausted.limit, 0, Some(seconds));
+        }
+        Failure::Throttled { wait } => {
+            let seconds = wait.as_seconds_f64().ceil().max(1.0);
+            response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
         }
         Failure::Unavailable { .. } | Failure::Stale => {
             response.insert_header((header::RETRY_AFTER, "1"));

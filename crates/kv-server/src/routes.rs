@@ -51,23 +51,52 @@ routes! {
     "/api/v1/openapi.json" Public { GET => api::openapi::document }
 
     "/api/v1/auth/login" Public { POST => api::auth::login }
+    "/api/v1/auth/mfa" Public { POST => api::auth::mfa }
+    "/api/v1/auth/refresh" Public { POST => api::auth::refresh }
     "/api/v1/auth/logout" Credential { POST => api::auth::logout }
+    "/api/v1/auth/me" Credential { GET => api::auth::me }
+    "/api/v1/auth/password" Credential { POST => api::auth::password }
+    "/api/v1/auth/reverify" Credential { POST => api::second_factor::reverify }
+    "/api/v1/auth/sessions" Credential { GET => api::auth::list_sessions }
+    "/api/v1/auth/sessions/{id}" Credential { DELETE => api::auth::end_session }
+    "/api/v1/auth/totp/setup" Credential { POST => api::second_factor::totp_setup }
+    "/api/v1/auth/totp/enable" Credential { POST => api::second_factor::totp_enable }
+    "/api/v1/auth/totp/disable" Credential { POST => api::second_factor::totp_disable }
+    "/api/v1/auth/totp/recovery-codes" Credential { POST => api::second_factor::recovery_codes }
 
     "/api/v1/api-keys" Credential { GET => api::api_keys::list, POST => api::api_keys::create }
     "/api/v1/api-keys/current" Credential { GET => api::api_keys::current, DELETE => api::api_keys::revoke_current }
     "/api/v1/api-keys/{id}" Credential { DELETE => api::api_keys::revoke }
-    "/api/v1/users" Credential { GET => api::users::list }
-    "/api/v1/users/{id}/api-keys" Credential {
-        GET => api::users::list_keys,
-        POST => api::users::mint_refused,
-        DELETE => api::users::revoke_all_keys,
+    "/api/v1/users" Credential { GET => api::users::list, POST => api::users::create }
+    "/api/v1/users/{id}" Credential {
+        GET => api::users::show,
+        PATCH => api::users::change,
+        DELETE => api::users::delete,
     }
-    "/api/v1/users/{id}/api-keys/{key_id}" Credential { DELETE => api::users::revoke_key }
+    "/api/v1/users/{id}/reset-password" Credential { POST => api::users::reset_password }
+    "/api/v1/users/{id}/second-factor" Credential { DELETE => api::users::reset_second_factor }
+    "/api/v1/users/{id}/assignments" Credential { PUT => api::users::assign, DELETE => api::users::unassign }
+    "/api/v1/users/{id}/sessions" Credential { GET => api::user_sessions::list_sessions, DELETE => api::user_sessions::end_sessions }
+    "/api/v1/users/{id}/sessions/{session_id}" Credential { DELETE => api::user_sessions::end_session }
+    "/api/v1/users/{id}/api-keys" Credential {
+        GET => api::user_keys::list_keys,
+        POST => api::user_keys::mint_refused,
+        DELETE => api::user_keys::revoke_all_keys,
+    }
+    "/api/v1/users/{id}/api-keys/{key_id}" Credential { DELETE => api::user_keys::revoke_key }
+
+    "/api/v1/roles" Credential { GET => api::roles::list, POST => api::roles::create }
+    "/api/v1/roles/{name}" Credential {
+        GET => api::roles::show,
+        PATCH => api::roles::change,
+        DELETE => api::roles::delete,
+    }
 
     "/api/v1/audit-logs" Credential { GET => api::audit::list }
+    "/api/v1/audit-logs/export" Credential { GET => api::audit::export }
 
-    "/api/v1/clusters" Credential { GET => api::clusters::list }
-    "/api/v1/clusters/{cluster}" Credential { GET => api::clusters::show }
+    "/api/v1/clusters" Credential { GET => api::clusters::list, POST => api::clusters::add }
+    "/api/v1/clusters/{cluster}" Credential { GET => api::clusters::show, DELETE => api::clusters::remove }
     "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}" Credential {
         GET => api::kubernetes::namespaced_collection,
         POST => api::kubernetes::namespaced_collection,

@@ -4,7 +4,13 @@ use crate::{
     app::{App, StartError},
     clock::{Clock, Random},
     config::Config,
-    operations::first_start::{self, first_start},
+    failure::Failure,
+    held,
+    operations::{
+        first_start::{self, first_start},
+        purge_audit::purge_audit,
+        register_contexts::register_contexts,
+    },
     pipeline, routes,
     upstreams::Upstreams,
 };
@@ -28,6 +34,16 @@ const SHUTDOWN_SECONDS: u64 = 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(3);
 /// Last uses written in one transaction.
 const USES: usize = 200;
+/// Between two seals of the audit log.
+const SEALING: Duration = Duration::from_secs(1);
+/// The round of sealing in which what a crash left is adopted.
+const ADOPTION: u32 = 10;
+/// Between two steps of deleting.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+/// The most rows of throttles and sessions that are deleted an hour.
+const ROWS: i64 = 10_000;
+/// How long sessions that are over are remembered: by them an address is known to be familiar.
+const KEEP_SESSIONS: time::Duration = time::Duration::days(90);
 /// Rounds between two looks at what changes by the hour.
 const ROUNDS_AN_HOUR: u32 = 1_200;
 
@@ -44,6 +60,7 @@ pub struct Running {
     pub handle: actix_web::dev::ServerHandle,
     work: tokio::task::JoinHandle<std::io::Result<()>>,
     housekeeping: tokio::task::JoinHandle<()>,
+    sealing: tokio::task::JoinHandle<()>,
     metrics: actix_web::dev::ServerHandle,
 }
 
@@ -79,6 +96,10 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
     if let Some(password) = first_start(&app).await? {
         announce(password.expose_secret());
     }
+    let registered = register_contexts(&app).await?;
+    if registered > 0 {
+        tracing::info!(clusters = registered, "registered the operator's clusters");
+    }
     let listen = |address: SocketAddr| {
         let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
         bound.map_err(|source| StartError::System { step: format!("listening on {address}"), source })
@@ -97,7 +118,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
             .configure(routes::configure)
     })
     .workers(workers)
-    .on_connect(pipeline::keep_socket)
+    .on_connect(held::keep_socket)
     .client_request_timeout(HEAD_PATIENCE)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
@@ -124,6 +145,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         handle: server.handle(),
         work: tokio::spawn(server),
         housekeeping: tokio::spawn(keep_house(app.clone())),
+        sealing: tokio::spawn(keep_sealing(app.clone())),
         metrics: metrics_handle,
         app,
     })
@@ -134,6 +156,7 @@ impl Running {
     pub async fn stop(self) {
         self.app.drain();
         self.housekeeping.abort();
+        self.sealing.abort();
         self.handle.stop(true).await;
         if let Ok(Err(error)) = self.work.await {
             tracing::warn!(%error, "the server did not stop cleanly");
@@ -165,11 +188,57 @@ async fn keep_house(app: Arc<App>) {
             let now = app.clock.now();
             done.push(("making audit days", app.with_store(move |store| store.prepare_audit_days(now)).await));
         }
+        if round.is_multiple_of(ROUNDS_AN_HOUR) || round == 1 {
+            done.push(("deleting what is over", delete_what_is_over(&app).await));
+        }
+        if let Err(error) = app.reload_keys() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
+        }
         app.limiter.forget_full();
         for (step, result) in done {
             if let Err(error) = result {
                 tracing::warn!(error = &error as &dyn std::error::Error, step, "housekeeping failed");
             }
+        }
+    }
+}
+
+/// Deletes what nobody needs any more, in small steps with pauses, so that requests hardly wait for it.
+async fn delete_what_is_over(app: &Arc<App>) -> Result<(), Failure> {
+    while !purge_audit(app).await?.is_nothing() {
+        tokio::time::sleep(BETWEEN_STEPS).await;
+    }
+    let now = app.clock.now();
+    app.with_store(move |store| store.purge_throttles(now, ROWS)).await?;
+    app.with_store(move |store| store.purge_sessions(now - KEEP_SESSIONS, ROWS)).await?;
+    Ok(())
+}
+
+/// Seals the audit log each second, on a thread of its own: the requests do not wait for it. What a crash left unsealed is
+/// adopted once, when whoever else may have written it has had the time to seal it.
+async fn keep_sealing(app: Arc<App>) {
+    let started = app.clock.now();
+    let mut round = 0_u32;
+    loop {
+        tokio::time::sleep(SEALING).await;
+        round = round.saturating_add(1);
+        let sealing = app.clone();
+        let adopts = round == ADOPTION;
+        let done = tokio::task::spawn_blocking(move || {
+            if adopts {
+                let found = sealing.store.adopt_unsealed(started)?;
+                if found > 0 {
+                    tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
+                }
+            }
+            sealing.seal_audit()
+        });
+        match done.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the audit log is not sealed for now");
+            }
+            Err(error) => tracing::error!(%error, "sealing the audit log panicked"),
         }
     }
 }

@@ -4,8 +4,10 @@ use crate::{
     admission::{EntryEnd, Request},
     backend::AnyConn,
     error::Result,
+    print::{Item, Kind, Print},
     row::{bytes, micros, text},
     schema::{audit_entries, audit_outcomes},
+    store::Store,
 };
 use diesel::{ExpressionMethods, RunQueryDsl};
 use kv_authz::{
@@ -81,6 +83,30 @@ impl Row {
         }
     }
 
+    /// The print of the row as it will be stored at this time.
+    pub(crate) fn print(&self, at: i64) -> Print {
+        self.print_of_acts(self.action).of_end(at, self.status_code, self.outcome, &self.detail)
+    }
+
+    /// The print of what admission leaves as it is.
+    pub(crate) fn print_of_acts(&self, action: &str) -> Print {
+        Print::begin(Kind::Entry)
+            .bytes(Some(&self.id))
+            .bytes(self.user_id.as_deref())
+            .text(Some(&self.user_name))
+            .text(Some(&self.agent))
+            .bytes(self.key_id.as_deref())
+            .text(Some(action))
+            .text(Some(&self.resource))
+            .text(self.resource_name.as_deref())
+            .text(self.cluster.as_deref())
+            .text(self.namespace.as_deref())
+            .text(self.ip.as_deref())
+            .text(Some(&self.user_agent))
+            .text(Some(&self.request_id))
+            .number(Some(self.count))
+    }
+
     fn insert(self, conn: &mut AnyConn, at: i64) -> Result<()> {
         diesel::insert_into(audit_entries::table)
             .values((
@@ -108,58 +134,95 @@ impl Row {
     }
 }
 
-/// Writes the entry of an admitted request.
-pub(crate) fn insert(conn: &mut AnyConn, request: &Request, now: i64) -> Result<()> {
-    Row::of(request).insert(conn, now)
+/// Writes the entry of an admitted request, and gives what is to be sealed of it.
+pub(crate) fn insert(conn: &mut AnyConn, request: &Request, now: i64) -> Result<Item> {
+    insert_row(conn, Row::of(request), now)
+}
+
+fn insert_row(conn: &mut AnyConn, row: Row, now: i64) -> Result<Item> {
+    let item = Item::printed(Kind::Entry, now, &row.id, row.print(now));
+    row.insert(conn, now)?;
+    Ok(item)
 }
 
 /// Writes the entry of a refused request, finished at once.
-pub(crate) fn insert_refusal(conn: &mut AnyConn, request: &Request, reason: Unusable, now: i64) -> Result<()> {
+pub(crate) fn insert_refusal(conn: &mut AnyConn, request: &Request, reason: Unusable, now: i64) -> Result<Item> {
     let entry = Entry { detail: Detail::none(), ..request.entry.clone() };
     let finish =
         Finish { outcome: Outcome::Denied, status: 401, detail: Detail::none().with(Fact::Reason, reason.to_string()) };
-    Row::new(&entry, Some(&finish), request.count).insert(conn, now)
+    insert_row(conn, Row::new(&entry, Some(&finish), request.count), now)
 }
 
-/// Writes the finished entry of an act on the store's own objects, in the act's transaction. The actor, the event and
-/// the target are the permit's.
-pub(crate) fn insert_act<A: kv_authz::Action>(
-    conn: &mut AnyConn,
-    permit: &Permit<A>,
-    occasion: &Occasion,
-    finish: Finish,
-) -> Result<()> {
-    let entry = Entry {
-        id: occasion.id,
-        actor: permit.actor().clone(),
-        event: permit.event(),
-        target: permit.target().clone(),
-        origin: occasion.origin.clone(),
-        detail: Detail::none(),
-    };
-    insert_finished(conn, &entry, finish, occasion.now)
+impl Store {
+    /// Writes the finished entry of an act on the store's own objects, in the act's transaction. The actor, the event and
+    /// the target are the permit's.
+    pub(crate) fn insert_act<A: kv_authz::Action>(
+        &self,
+        conn: &mut AnyConn,
+        permit: &Permit<A>,
+        occasion: &Occasion,
+        finish: Finish,
+    ) -> Result<()> {
+        let entry = Entry {
+            id: occasion.id,
+            actor: permit.actor().clone(),
+            event: permit.event(),
+            target: permit.target().clone(),
+            origin: occasion.origin.clone(),
+            detail: Detail::none(),
+        };
+        self.insert_finished(conn, &entry, finish, occasion.now)
+    }
+
+    /// Writes an entry together with its end.
+    pub(crate) fn insert_finished(
+        &self,
+        conn: &mut AnyConn,
+        entry: &Entry,
+        finish: Finish,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        Row::new(entry, Some(&finish), 1).insert(conn, micros(now))?;
+        // Read again when it is sealed: whether it will be committed is not known yet.
+        self.ledger().note(Item::unread(Kind::Entry, micros(now), entry.id));
+        Ok(())
+    }
 }
 
-/// Writes an entry together with its end.
-pub(crate) fn insert_finished(conn: &mut AnyConn, entry: &Entry, finish: Finish, now: OffsetDateTime) -> Result<()> {
-    Row::new(entry, Some(&finish), 1).insert(conn, micros(now))
+/// The print of an outcome as it will be stored.
+pub(crate) fn print_of_outcome(
+    entry: &[u8],
+    entry_at: i64,
+    at: i64,
+    (status, outcome, detail): (i64, &str, &str),
+) -> Print {
+    Print::begin(Kind::Outcome).bytes(Some(entry)).number(Some(entry_at)).of_end(
+        at,
+        Some(status),
+        Some(outcome),
+        detail,
+    )
 }
 
-/// Writes the end of an entry, unless it has one.
-pub(crate) fn insert_outcome(conn: &mut AnyConn, end: &EntryEnd, now: i64) -> Result<()> {
+/// Writes the end of an entry, unless it has one, and gives what is to be sealed of it.
+pub(crate) fn insert_outcome(conn: &mut AnyConn, end: &EntryEnd, now: i64) -> Result<Option<Item>> {
+    let (id, entry_at, detail) = (bytes(end.entry), micros(end.entry_at), facts(&end.finish.detail));
+    let told = (i64::from(end.finish.status), end.finish.outcome.as_str(), &*detail);
+    let item = Item::printed(Kind::Outcome, entry_at, &id, print_of_outcome(&id, entry_at, now, told));
     let written = diesel::insert_into(audit_outcomes::table)
         .values((
-            audit_outcomes::entry_id.eq(bytes(end.entry)),
-            audit_outcomes::entry_at.eq(micros(end.entry_at)),
+            audit_outcomes::entry_id.eq(&id),
+            audit_outcomes::entry_at.eq(entry_at),
             audit_outcomes::at.eq(now),
             audit_outcomes::status_code.eq(i64::from(end.finish.status)),
             audit_outcomes::outcome.eq(end.finish.outcome.as_str()),
-            audit_outcomes::detail.eq(facts(&end.finish.detail)),
+            audit_outcomes::detail.eq(&detail),
         ))
         .execute(conn)
         .map_err(crate::StoreError::from);
     match written {
-        Ok(_) | Err(crate::StoreError::Conflict) => Ok(()),
+        Ok(_) => Ok(Some(item)),
+        Err(crate::StoreError::Conflict) => Ok(None),
         Err(error) => Err(error),
     }
 }

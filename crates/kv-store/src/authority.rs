@@ -7,14 +7,29 @@ use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
     row::{bytes, id, maybe_time},
-    schema::{api_keys, assignments, sessions, users},
+    schema::{api_keys, assignments, roles, second_factors, sessions, users},
     store::Store,
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
-use kv_authz::{Assignment, Assignments, ClusterScope, KeyId, NamespaceScope, Owner, Role, SessionId, UserId};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use kv_authz::{
+    Assignment, Assignments, ClusterScope, KeyId, NamespaceScope, Owner, Role, RoleId, SecondFactor, SessionId, UserId,
+};
 use kv_keys::KeyDigest;
 use std::sync::Arc;
 use time::OffsetDateTime;
+
+/// The columns of the role joined to a user.
+macro_rules! role_columns {
+    () => {
+        (
+            crate::schema::roles::name.nullable(),
+            crate::schema::roles::grants.nullable(),
+            crate::schema::roles::deleted_at.nullable(),
+            crate::schema::roles::version.nullable(),
+        )
+    };
+}
+pub(crate) use role_columns;
 
 /// What an API key stands for.
 #[derive(Debug, Clone)]
@@ -29,6 +44,8 @@ pub struct KeyAuthority {
     pub owner: Arc<Owner>,
     /// The version of those rights.
     pub user_version: i64,
+    /// The version of the owner's role, if it is a custom one.
+    pub role_version: Option<i64>,
 }
 
 /// What a session stands for.
@@ -40,9 +57,16 @@ pub struct SessionAuthority {
     pub owner: Arc<Owner>,
     /// The version of their rights.
     pub user_version: i64,
+    /// The version of their role, if it is a custom one.
+    pub role_version: Option<i64>,
+    /// Their second factor. A code shown later than this says makes only refusals out of date.
+    pub factor: SecondFactor,
 }
 
 type OwnerColumns = (Vec<u8>, String, String, i64);
+
+/// A user's role as it is stored: its text in the user's row, and the custom role's own row.
+pub(crate) type RoleColumns = (Option<String>, Option<String>, Option<i64>, Option<i64>);
 
 impl Store {
     /// The authority of a key by its digest, whatever the state of the key; admission judges that.
@@ -53,23 +77,26 @@ impl Store {
         let digest = digest.to_bytes();
         self.read(|conn| {
             let row = api_keys::table
-                .inner_join(users::table)
+                .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
                 .filter(api_keys::digest.eq(digest.as_slice()))
                 .select((
                     api_keys::id,
                     api_keys::name,
                     api_keys::expires_at,
                     (users::id, users::name, users::role, users::version),
+                    role_columns!(),
                 ))
-                .get_result::<(Vec<u8>, String, Option<i64>, OwnerColumns)>(conn)
+                .get_result::<(Vec<u8>, String, Option<i64>, OwnerColumns, RoleColumns)>(conn)
                 .optional()?;
-            let Some((key, name, expires_at, columns)) = row else {
+            let Some((key, name, expires_at, columns, role)) = row else {
                 // As many reads as for a key that somebody has: the time does not tell them apart.
                 load_assignments(conn, &[])?;
                 return Ok(None);
             };
-            let (owner, user_version) = owner(conn, columns)?;
-            Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at: maybe_time(expires_at)?, owner, user_version }))
+            let role_version = role.3;
+            let (owner, user_version) = owner(conn, columns, role)?;
+            let expires_at = maybe_time(expires_at)?;
+            Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at, owner, user_version, role_version }))
         })
     }
 
@@ -79,27 +106,51 @@ impl Store {
     /// [`StoreError`].
     pub fn session_authority(&self, session: SessionId) -> Result<Option<SessionAuthority>> {
         self.read(|conn| {
-            let columns = sessions::table
-                .inner_join(users::table)
+            let row = sessions::table
+                .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
+                .left_join(second_factors::table.on(second_factors::user_id.eq(sessions::user_id)))
                 .filter(sessions::id.eq(bytes(session)))
-                .select((users::id, users::name, users::role, users::version))
-                .get_result::<OwnerColumns>(conn)
+                .select((
+                    (users::id, users::name, users::role, users::version),
+                    role_columns!(),
+                    second_factors::enabled_at.nullable(),
+                    sessions::factor_shown_at,
+                ))
+                .get_result::<(OwnerColumns, RoleColumns, Option<i64>, Option<i64>)>(conn)
                 .optional()?;
-            let Some(columns) = columns else { return Ok(None) };
-            let (owner, user_version) = owner(conn, columns)?;
-            Ok(Some(SessionAuthority { id: session, owner, user_version }))
+            let Some((columns, role, enabled_at, shown_at)) = row else { return Ok(None) };
+            let role_version = role.3;
+            let (owner, user_version) = owner(conn, columns, role)?;
+            let factor = match enabled_at {
+                None => SecondFactor::Missing,
+                Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
+            };
+            Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
         })
     }
 }
 
-fn owner(conn: &mut AnyConn, (user, name, role, version): OwnerColumns) -> Result<(Arc<Owner>, i64)> {
-    let owner = Owner { id: id(&user)?, name, role: read_role(&role), assignments: load_assignments(conn, &user)? };
+fn owner(
+    conn: &mut AnyConn,
+    (user, name, role, version): OwnerColumns,
+    columns: RoleColumns,
+) -> Result<(Arc<Owner>, i64)> {
+    let role = read_role(&role, columns)?;
+    let owner = Owner { id: id(&user)?, name, role, assignments: load_assignments(conn, &user)? };
     Ok((Arc::new(owner), version))
 }
 
-/// A role that is not known holds nothing: it may have been deleted, or the row is damaged.
-pub(crate) fn read_role(name: &str) -> Role {
-    Role::built_in(name).unwrap_or_else(|| Role::Custom { name: name.to_owned(), grants: Vec::new() })
+/// A user's role. One that is not known or deleted holds nothing.
+pub(crate) fn read_role(text: &str, (name, grants, deleted, _): RoleColumns) -> Result<Role> {
+    if let Some(role) = Role::built_in(text) {
+        return Ok(role);
+    }
+    let id = text.parse().unwrap_or(RoleId::NIL);
+    let grants = match (grants, deleted) {
+        (Some(json), None) => serde_json::from_str(&json).map_err(|_| StoreError::Unreadable { what: "role" })?,
+        _ => Vec::new(),
+    };
+    Ok(Role::Custom { id, name: name.unwrap_or_else(|| text.to_owned()), grants })
 }
 
 /// The assignments of a user.

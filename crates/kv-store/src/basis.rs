@@ -6,10 +6,10 @@ use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
     row::{bytes, micros},
-    schema::{api_keys, sessions, users},
+    schema::{api_keys, roles, sessions, users},
     store::AsStoreError,
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
 use kv_authz::{KeyId, SessionId, Unusable, UserId};
 use time::OffsetDateTime;
 
@@ -31,6 +31,8 @@ pub struct Basis {
     pub user: UserId,
     /// The version of the owner's rights that were read.
     pub user_version: i64,
+    /// The version of the owner's role that was read; none for a built-in one, which never changes.
+    pub role_version: Option<i64>,
     /// The version of the list of clusters that was read; none if it played no part.
     pub clusters_version: Option<i64>,
 }
@@ -76,6 +78,7 @@ pub(crate) struct Standing {
     pub(crate) gone: Option<Unusable>,
     pub(crate) expires_at: Option<i64>,
     pub(crate) version: i64,
+    pub(crate) role_version: Option<i64>,
 }
 
 impl Standing {
@@ -89,15 +92,26 @@ impl Standing {
             return Verdict::Refused(Unusable::Expired);
         }
         let clusters_moved = basis.clusters_version.is_some_and(|version| version != clusters_version);
-        if standing.version != basis.user_version || clusters_moved {
+        if standing.version != basis.user_version || standing.role_version != basis.role_version || clusters_moved {
             return Verdict::Stale;
         }
         Verdict::Admitted
     }
 }
 
-/// Reads the standing of a credential.
-pub(crate) fn standing(conn: &mut AnyConn, credential: Credential) -> Result<Option<Standing>> {
+/// Reads the standing of a basis' credential and owner.
+pub(crate) fn standing(conn: &mut AnyConn, basis: &Basis) -> Result<Option<Standing>> {
+    let credential = basis.credential;
+    // Looked at only where the decision rests on a custom role; whether the user still has it is in their version.
+    let role_version = match basis.role_version {
+        None => None,
+        Some(_) => users::table
+            .inner_join(roles::table.on(roles::id.eq(users::role)))
+            .filter(users::id.eq(bytes(basis.user)))
+            .select(roles::version)
+            .get_result::<i64>(conn)
+            .optional()?,
+    };
     type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64);
     let owner = |disabled: Option<i64>, deleted: Option<i64>| {
         deleted.map(|_| Unusable::OwnerDeleted).or(disabled.map(|_| Unusable::OwnerDisabled))
@@ -124,6 +138,7 @@ pub(crate) fn standing(conn: &mut AnyConn, credential: Credential) -> Result<Opt
                     .or(owner(disabled, deleted)),
                 expires_at,
                 version,
+                role_version,
             }),
         Credential::Session(id) => sessions::table
             .inner_join(users::table)
@@ -135,6 +150,7 @@ pub(crate) fn standing(conn: &mut AnyConn, credential: Credential) -> Result<Opt
                 gone: ended.map(|_| Unusable::SessionEnded).or(owner(disabled, deleted)),
                 expires_at: Some(expires_at),
                 version,
+                role_version,
             }),
     })
 }
@@ -163,7 +179,7 @@ pub(crate) fn confirm<E>(conn: &mut AnyConn, basis: Option<&Basis>, now: OffsetD
         Some(_) => crate::clusters::version(conn)?,
         None => 0,
     };
-    let standing = standing(conn, basis.credential)?;
+    let standing = standing(conn, basis)?;
     match Standing::verdict(standing, basis, clusters, micros(now)) {
         Verdict::Admitted => Ok(()),
         Verdict::Stale => Err(ActError::Stale),

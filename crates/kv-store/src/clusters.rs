@@ -1,7 +1,7 @@
 //! Clusters: registered, listed, removed. The way into one is kept sealed; this room cannot open it.
 
 use crate::{
-    audit::{self, Occasion},
+    audit::Occasion,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
     error::{Result, StoreError},
@@ -104,7 +104,7 @@ impl Store {
                 other => other?,
             };
             let facts = Detail::none().with(Fact::ObjectId, cluster.id.to_string()).with(Fact::After, &*cluster.server);
-            audit::insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
             Ok(())
         })
     }
@@ -127,8 +127,11 @@ impl Store {
             if diesel::delete(row).execute(conn)? == 0 {
                 return Err(ActError::Refused(ClusterRefused::NoSuchCluster));
             }
-            let facts = Detail::none().with(Fact::ObjectId, cluster.to_string());
-            audit::insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            let mut facts = Detail::none().with(Fact::ObjectId, cluster.to_string());
+            if permit.actor().key_id.is_some() {
+                facts.add(Fact::SecondFactor, "bypassed by key");
+            }
+            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
         })
     }
@@ -148,6 +151,28 @@ impl Store {
                 Ok(ClusterRecord { id: id(&bytes)?, name, server, created_at: time(created)? })
             });
             Ok(ClusterList { version, clusters: clusters.collect::<Result<_>>()? })
+        })
+    }
+
+    /// Every sealed way in, by its row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sealed_clusters(&self) -> Result<Vec<(uuid::Uuid, Vec<u8>)>> {
+        self.read(|conn| {
+            let rows: Vec<(Vec<u8>, Vec<u8>)> = clusters::table.select((clusters::id, clusters::sealed)).load(conn)?;
+            rows.into_iter().map(|(row, sealed)| Ok((id(&row)?, sealed))).collect()
+        })
+    }
+
+    /// Keeps a way in sealed anew, if it is still the one that was read, and tells whether it was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn reseal_cluster(&self, cluster: uuid::Uuid, old: &[u8], new: &[u8]) -> Result<usize> {
+        self.write(|conn| {
+            let row = clusters::table.filter(clusters::id.eq(bytes(cluster))).filter(clusters::sealed.eq(old));
+            Ok(diesel::update(row).set(clusters::sealed.eq(new)).execute(conn)?)
         })
     }
 

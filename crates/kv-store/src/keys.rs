@@ -1,7 +1,7 @@
 //! API keys: made, listed, revoked. Plaintext never comes here, only digests.
 
 use crate::{
-    audit::{self, Occasion},
+    audit::Occasion,
     backend::AnyConn,
     basis::{ActError, Basis, Never, confirm},
     error::{Result, StoreError},
@@ -161,7 +161,7 @@ impl Store {
                     key.expires_at.map_or("never expires".into(), |end| format!("expires {end}"))
                 ),
             );
-            audit::insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
             Ok(())
         })
     }
@@ -193,7 +193,7 @@ impl Store {
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{name} {}", if first == 1 { "revoked" } else { "was revoked before" }));
             let facts = reason.map_or(facts.clone(), |reason| facts.with(Fact::Reason, reason));
-            audit::insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
         })
     }
@@ -222,7 +222,7 @@ impl Store {
             let facts = Detail::none()
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{} keys revoked", keys.len()));
-            audit::insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(keys.iter().map(|bytes| id(bytes)).collect::<Result<_>>()?)
         })
     }

@@ -26,10 +26,18 @@ impl PageRequest {
     /// The most items a page has.
     pub const MAX_LIMIT: u16 = 200;
 
+    const BULK: u16 = 1_000;
+
     /// A page of up to `limit` items (1 to [`Self::MAX_LIMIT`], others are brought into it) after the given id.
     #[must_use]
     pub fn new(limit: u16, after: Option<Uuid>) -> Self {
         Self { limit: limit.clamp(1, Self::MAX_LIMIT), after }
+    }
+
+    /// A large page, for what reads everything page by page.
+    #[must_use]
+    pub fn bulk(after: Option<Uuid>) -> Self {
+        Self { limit: Self::BULK, after }
     }
 
     /// The page after a cursor that [`Page::next`] gave.

@@ -50,6 +50,9 @@ diesel::table! {
         ended_at -> Nullable<BigInt>,
         ip -> Nullable<Text>,
         user_agent -> Text,
+        renewed_at -> Nullable<BigInt>,
+        factor_shown_at -> Nullable<BigInt>,
+        ended_by -> Nullable<Text>,
     }
 }
 
@@ -66,6 +69,7 @@ diesel::table! {
         revoked_at -> Nullable<BigInt>,
         revoked_by -> Nullable<Text>,
         revoke_reason -> Nullable<Text>,
+        revoked_with_owner_at -> Nullable<BigInt>,
     }
 }
 
@@ -111,6 +115,81 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    roles (id) {
+        id -> Text,
+        name -> Text,
+        grants -> Text,
+        created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    second_factors (user_id) {
+        user_id -> Binary,
+        sealed -> Binary,
+        enabled_at -> Nullable<BigInt>,
+        last_step -> BigInt,
+    }
+}
+
+diesel::table! {
+    recovery_codes (user_id, hash) {
+        user_id -> Binary,
+        hash -> Text,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    login_challenges (digest) {
+        digest -> Binary,
+        user_id -> Binary,
+        user_version -> BigInt,
+        user_agent -> Text,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    throttles (subject) {
+        subject -> Binary,
+        failures -> BigInt,
+        last_at -> BigInt,
+        free_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (digest) {
+        digest -> Binary,
+        session_id -> Binary,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rate_buckets (user_id) {
+        user_id -> Binary,
+        tat -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_seals (chain, number) {
+        chain -> Binary,
+        number -> BigInt,
+        at -> BigInt,
+        items -> Binary,
+        previous -> Binary,
+        mac -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     clusters,
@@ -120,8 +199,18 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     api_key_uses,
     audit_entries,
-    audit_outcomes
+    audit_outcomes,
+    roles,
+    second_factors,
+    recovery_codes,
+    login_challenges,
+    throttles,
+    refresh_tokens,
+    rate_buckets,
+    audit_seals
 );
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(login_challenges -> users (user_id));
 diesel::joinable!(api_key_uses -> api_keys (key_id));

@@ -5,7 +5,9 @@
 use crate::{
     backend::{AnyConn, CHECKOUT, DatabaseUrl, Manager, Pool, Pooled, Purpose, connect, pool},
     error::{Result, StoreError},
-    lock, migrate, transaction,
+    lock, migrate,
+    seals::Ledger,
+    transaction,
 };
 use parking_lot::FairMutex;
 use std::{fmt, sync::Arc};
@@ -30,6 +32,7 @@ struct Inner {
     url: DatabaseUrl,
     admission: Pool,
     general: Pool,
+    ledger: Ledger,
     /// SQLite has one writer. Waiting here is fair, where SQLite's own waiting is a lottery under load.
     writer: FairMutex<()>,
     _lock: Option<lock::ServerLock>,
@@ -62,9 +65,15 @@ impl Store {
             url: url.clone(),
             admission: pool(url, Purpose::Admission, admissions)?,
             general: pool(url, Purpose::General, GENERAL)?,
+            ledger: Ledger::default(),
             writer: FairMutex::new(()),
             _lock: server_lock,
         })))
+    }
+
+    /// What waits to be sealed.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     /// Which database this is.

@@ -25,6 +25,15 @@ pub(crate) fn begin(conn: &mut AnyConn) -> Result<()> {
     begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))
 }
 
+/// The same without a limit of time, for what an operator waits for.
+pub(crate) fn begin_unbounded(conn: &mut AnyConn) -> Result<()> {
+    let begun = match conn {
+        AnyConn::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE"),
+        AnyConn::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, "BEGIN"),
+    };
+    begun.map_err(|error| StoreError::unavailable("beginning a transaction", error))
+}
+
 /// Runs `work` in the transaction that was begun, and commits if it returns `Ok`.
 pub(crate) fn run<T, E: From<StoreError>>(
     conn: &mut AnyConn,

@@ -1,22 +1,37 @@
-//! Users: made, found, disabled, assigned. Passwords come here as PHC strings only.
+//! Users: made and found. Passwords come here as PHC strings only. What changes in a user is in `user_changes`.
 
 use crate::{
-    audit::{self, Occasion},
-    authority::{bump, load_assignments, read_role},
-    basis::{ActError, Basis, Never, confirm},
+    audit::Occasion,
+    authority::{RoleColumns, load_assignments, read_role, role_columns},
+    backend::AnyConn,
+    basis::{ActError, Basis, confirm},
     error::{Result, StoreError},
     page::{Page, PageRequest},
     row::{bytes, id, maybe_time, micros, text, time},
-    schema::{api_keys, assignments, sessions, users},
+    schema::{roles, second_factors, users},
     store::Store,
 };
 use ::time::OffsetDateTime;
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
+use diesel::{
+    ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star,
+};
 use kv_authz::{
-    Action, Assignment, Assignments, ClusterScope, NamespaceScope, Permit, Role, UserId,
+    Action, Assignments, Permit, Role, UserId,
     audit::{Detail, Fact, Finish},
 };
-use uuid::Uuid;
+
+/// A role as users hold it: a built-in one by its name, another by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRole(pub(crate) String);
+
+impl From<&Role> for StoredRole {
+    fn from(role: &Role) -> Self {
+        Self(match role {
+            Role::Custom { id, .. } => id.to_string(),
+            built_in => built_in.name().to_owned(),
+        })
+    }
+}
 
 /// A user about to be stored.
 #[derive(Debug, Clone)]
@@ -25,8 +40,8 @@ pub struct NewUser {
     pub id: UserId,
     /// Their name.
     pub name: String,
-    /// Their role's name.
-    pub role: String,
+    /// Their role, as it is stored.
+    pub role: StoredRole,
     /// The hash of their password as a PHC string; without one nobody can sign in as them.
     pub password_hash: Option<String>,
 }
@@ -46,6 +61,8 @@ pub struct UserRecord {
     pub disabled_at: Option<OffsetDateTime>,
     /// What they are assigned.
     pub assignments: Assignments,
+    /// Whether a second factor is in force.
+    pub has_second_factor: bool,
 }
 
 /// What signing in needs to know of a user.
@@ -61,6 +78,8 @@ pub struct SignIn {
     pub disabled: bool,
     /// The version of their rights.
     pub version: i64,
+    /// Whether a second factor is asked for.
+    pub has_second_factor: bool,
 }
 
 /// Why a user was not made or changed.
@@ -72,9 +91,45 @@ pub enum UserRefused {
     /// There is no such user.
     #[error("there is no such user")]
     NoSuchUser,
+    /// Nobody would be left to administer.
+    #[error("the last administrator stays one")]
+    LastAdmin,
+    /// The user was read before somebody changed them.
+    #[error("the user was changed meanwhile")]
+    Changed,
+    /// The user has no such assignment.
+    #[error("there is no such assignment")]
+    NoSuchAssignment,
 }
 
-type Columns = (Vec<u8>, String, String, i64, Option<i64>);
+type Columns = (Vec<u8>, String, String, i64, Option<i64>, RoleColumns, Option<i64>);
+
+macro_rules! columns {
+    () => {
+        (
+            users::id,
+            users::name,
+            users::role,
+            users::created_at,
+            users::disabled_at,
+            role_columns!(),
+            second_factors::enabled_at.nullable(),
+        )
+    };
+}
+
+macro_rules! sign_in_columns {
+    () => {
+        (
+            users::id,
+            users::name,
+            users::password_hash,
+            users::disabled_at,
+            users::version,
+            second_factors::enabled_at.nullable(),
+        )
+    };
+}
 
 impl Store {
     /// Stores a user.
@@ -94,7 +149,7 @@ impl Store {
                 .values((
                     users::id.eq(bytes(user.id)),
                     users::name.eq(&user.name),
-                    users::role.eq(&user.role),
+                    users::role.eq(&user.role.0),
                     users::password_hash.eq(&user.password_hash),
                     users::created_at.eq(micros(occasion.now)),
                     users::version.eq(1),
@@ -106,8 +161,8 @@ impl Store {
                 Err(StoreError::Conflict) => return Err(ActError::Refused(UserRefused::NameTaken)),
                 other => other?,
             };
-            let facts = Detail::none().with(Fact::ObjectId, user.id.to_string()).with(Fact::After, &*user.role);
-            audit::insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            let facts = Detail::none().with(Fact::ObjectId, user.id.to_string()).with(Fact::After, &*user.role.0);
+            self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
             Ok(())
         })
     }
@@ -125,7 +180,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn find_user(&self, name: &str) -> Result<Option<UserRecord>> {
-        self.user(|| users::table.filter(users::name.eq(text(name))).into_boxed())
+        self.read(|conn| {
+            let row = users::table
+                .left_join(roles::table.on(roles::id.eq(users::role)))
+                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
+                .filter(users::name.eq(text(name)))
+                .filter(users::deleted_at.is_null())
+                .select(columns!())
+                .get_result::<Columns>(conn)
+                .optional()?;
+            row.map(|row| record(conn, row)).transpose()
+        })
     }
 
     /// A user by id; deleted ones are gone.
@@ -133,18 +198,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn find_user_by_id(&self, user: UserId) -> Result<Option<UserRecord>> {
-        self.user(|| users::table.filter(users::id.eq(bytes(user))).into_boxed())
-    }
-
-    fn user<'a>(
-        &self,
-        query: impl Fn() -> users::BoxedQuery<'a, crate::backend::MultiBackend>,
-    ) -> Result<Option<UserRecord>> {
         self.read(|conn| {
-            let row = query()
+            let row = users::table
+                .left_join(roles::table.on(roles::id.eq(users::role)))
+                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
+                .filter(users::id.eq(bytes(user)))
                 .filter(users::deleted_at.is_null())
-                .select((users::id, users::name, users::role, users::created_at, users::disabled_at))
-                .first::<Columns>(conn)
+                .select(columns!())
+                .get_result::<Columns>(conn)
                 .optional()?;
             row.map(|row| record(conn, row)).transpose()
         })
@@ -157,11 +218,13 @@ impl Store {
     pub fn list_users(&self, page: PageRequest) -> Result<Page<UserRecord>> {
         self.read(|conn| {
             let rows: Vec<Columns> = users::table
+                .left_join(roles::table.on(roles::id.eq(users::role)))
+                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
                 .filter(users::deleted_at.is_null())
                 .filter(users::id.lt(page.below()))
                 .order(users::id.desc())
                 .limit(page.rows())
-                .select((users::id, users::name, users::role, users::created_at, users::disabled_at))
+                .select(columns!())
                 .load(conn)?;
             let items = rows.into_iter().map(|row| record(conn, row)).collect::<Result<Vec<_>>>()?;
             Ok(page.page(items, |user| user.id.uuid()))
@@ -175,134 +238,49 @@ impl Store {
     pub fn sign_in(&self, name: &str) -> Result<Option<SignIn>> {
         self.read(|conn| {
             let row = users::table
+                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
                 .filter(users::name.eq(text(name)))
                 .filter(users::deleted_at.is_null())
-                .select((users::id, users::name, users::password_hash, users::disabled_at, users::version))
-                .first::<(Vec<u8>, String, Option<String>, Option<i64>, i64)>(conn)
+                .select(sign_in_columns!())
+                .get_result::<SignInColumns>(conn)
                 .optional()?;
-            row.map(|(user, name, password_hash, disabled, version)| {
-                Ok(SignIn { id: id(&user)?, name, password_hash, disabled: disabled.is_some(), version })
-            })
-            .transpose()
+            row.map(sign_in).transpose()
         })
     }
 
-    /// Disables a user, ends their sessions and revokes their keys, so that enabling them again revives none.
+    /// The same for a user who is known.
     ///
     /// # Errors
-    /// [`ActError::Refused`] where there is no such user.
-    pub fn disable_user<A: Action>(
-        &self,
-        permit: &Permit<A>,
-        basis: Option<&Basis>,
-        user: UserId,
-        occasion: &Occasion,
-    ) -> Result<(), ActError<UserRefused>> {
-        self.write(|conn| {
-            confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
-            let now = micros(occasion.now);
-            let found = diesel::update(there).set(users::version.eq(users::version + 1)).execute(conn)?;
-            if found == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
-            // The old state in the filter: the first time stands.
-            diesel::update(there.filter(users::disabled_at.is_null())).set(users::disabled_at.eq(now)).execute(conn)?;
-            let live = api_keys::table.filter(api_keys::user_id.eq(&row)).filter(api_keys::revoked_at.is_null());
-            let revoked = diesel::update(live)
-                .set((
-                    api_keys::revoked_at.eq(now),
-                    api_keys::revoked_by.eq(&permit.actor().user),
-                    api_keys::revoke_reason.eq("owner disabled"),
-                ))
-                .execute(conn)?;
-            let open = sessions::table.filter(sessions::user_id.eq(&row)).filter(sessions::ended_at.is_null());
-            diesel::update(open).set(sessions::ended_at.eq(now)).execute(conn)?;
-            let facts = Detail::none().with(Fact::After, format!("disabled, {revoked} keys revoked"));
-            audit::insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
-            Ok(())
-        })
-    }
-
-    /// Gives a user these assignments in place of those for the same cluster.
-    ///
-    /// # Errors
-    /// [`ActError::Refused`] where there is no such user.
-    pub fn assign_user<A: Action>(
-        &self,
-        permit: &Permit<A>,
-        basis: Option<&Basis>,
-        user: UserId,
-        (id, line): (Uuid, &Assignment),
-        occasion: &Occasion,
-    ) -> Result<(), ActError<UserRefused>> {
-        self.write(|conn| {
-            confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            bump(conn, user)?;
-            let there: i64 = users::table
-                .filter(users::id.eq(&row))
+    /// [`StoreError`].
+    pub fn sign_in_by_id(&self, user: UserId) -> Result<Option<SignIn>> {
+        self.read(|conn| {
+            let row = users::table
+                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
+                .filter(users::id.eq(bytes(user)))
                 .filter(users::deleted_at.is_null())
-                .select(count_star())
-                .first(conn)?;
-            if there == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
-            let cluster = match line.cluster {
-                ClusterScope::Every => None,
-                ClusterScope::One(cluster) => Some(bytes(cluster)),
-            };
-            let theirs = assignments::table.filter(assignments::user_id.eq(&row));
-            match &cluster {
-                None => diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?,
-                Some(cluster) => diesel::delete(theirs.filter(assignments::cluster_id.eq(cluster))).execute(conn)?,
-            };
-            let namespaces = match &line.namespaces {
-                NamespaceScope::All => None,
-                NamespaceScope::Named(names) => serde_json::to_string(names).ok(),
-            };
-            let facts = Detail::none().with(
-                Fact::After,
-                format!(
-                    "{} {}",
-                    permit.target().cluster.as_deref().unwrap_or("every cluster"),
-                    namespaces.as_deref().unwrap_or("all namespaces")
-                ),
-            );
-            diesel::insert_into(assignments::table)
-                .values((
-                    assignments::id.eq(bytes(id)),
-                    assignments::user_id.eq(&row),
-                    assignments::cluster_id.eq(cluster),
-                    assignments::namespaces.eq(namespaces),
-                ))
-                .execute(conn)?;
-            audit::insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
-            Ok(())
-        })
-    }
-
-    /// Replaces the hash of a user's password by one of the same password, made with newer parameters.
-    ///
-    /// # Errors
-    /// [`ActError`].
-    pub fn rehash_password(&self, user: UserId, old: &str, new: &str) -> Result<(), ActError<Never>> {
-        self.write(|conn| {
-            let unchanged = users::table.filter(users::id.eq(bytes(user))).filter(users::password_hash.eq(old));
-            diesel::update(unchanged).set(users::password_hash.eq(new)).execute(conn)?;
-            Ok(())
+                .select(sign_in_columns!())
+                .get_result::<SignInColumns>(conn)
+                .optional()?;
+            row.map(sign_in).transpose()
         })
     }
 }
 
-fn record(conn: &mut crate::backend::AnyConn, (user, name, role, created, disabled): Columns) -> Result<UserRecord> {
+type SignInColumns = (Vec<u8>, String, Option<String>, Option<i64>, i64, Option<i64>);
+
+fn sign_in((user, name, password_hash, disabled, version, factor): SignInColumns) -> Result<SignIn> {
+    let (disabled, has_second_factor) = (disabled.is_some(), factor.is_some());
+    Ok(SignIn { id: id(&user)?, name, password_hash, disabled, version, has_second_factor })
+}
+
+fn record(conn: &mut AnyConn, (user, name, role, created, disabled, columns, factor): Columns) -> Result<UserRecord> {
     Ok(UserRecord {
         id: id(&user)?,
         name,
-        role: read_role(&role),
+        role: read_role(&role, columns)?,
         created_at: time(created)?,
         disabled_at: maybe_time(disabled)?,
         assignments: load_assignments(conn, &user)?,
+        has_second_factor: factor.is_some(),
     })
 }

@@ -1,10 +1,7 @@
 //! Refusals that tell nothing: the form of keys, and answers that are the same byte for byte.
 
 use kv_keys::{ApiKey, Environment};
-use kv_server::{
-    clock::Random,
-    operations::{Acting, disable_user::disable_user},
-};
+use kv_server::clock::Random;
 use kv_tests::{Answer, Backend, Key, TestApp, on_both};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -87,7 +84,7 @@ async fn attack_30_every_refused_credential_gets_the_same_answer(backend: Backen
     let expired = app.key_until(&session, "expired", &json!(soon)).await;
     app.revoke(&session, &revoked).await.expect(204);
     let (bob, bobs, disabled) = app.someone("bob", "dev", None).await;
-    disable_user(Acting::operator(app.inside()).unwrap(), bob.id, &bob.name).await.unwrap();
+    app.change(&bob, &json!({"disabled": true})).await;
     tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
     let credentials = [
         format!("ApiKey {}", revoked.text),
@@ -118,7 +115,7 @@ async fn attack_32_every_failed_login_gets_the_same_answer(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
     let bob = app.user("bob", "dev").await;
-    disable_user(Acting::operator(app.inside()).unwrap(), bob.id, &bob.name).await.unwrap();
+    app.change(&bob, &json!({"disabled": true})).await;
     let wanted = faceless(&app.try_login("ann", "wrong").await);
     assert_eq!(wanted.0, 401);
     for (name, password) in [

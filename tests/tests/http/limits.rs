@@ -7,6 +7,9 @@ on_both!(
     attack_208_many_at_once_are_not_more,
     attack_218_a_request_over_the_limit_is_on_record_as_denied,
     attempts_to_sign_in_are_limited_by_address,
+    roles_and_users_have_limits_of_their_own,
+    attack_208_servers_on_one_postgresql_share_the_bucket,
+    attack_194_only_a_named_proxy_says_who_comes,
 );
 
 const SLOW: &[(&str, &str)] = &[("KUBEVISION_RATE_LIMIT", "6/m,burst=8")];
@@ -92,4 +95,64 @@ async fn attempts_to_sign_in_are_limited_by_address(backend: Backend) {
         }
     }
     assert!(refused >= 20, "{refused} of sixty were told to wait");
+}
+
+async fn roles_and_users_have_limits_of_their_own(backend: Backend) {
+    let settings = [
+        ("KUBEVISION_RATE_LIMIT", "6/m,burst=20"),
+        ("KUBEVISION_RATE_LIMITS__ROLES__OPS", "6/m,burst=10"),
+        ("KUBEVISION_RATE_LIMITS__USERS__BOB", "off"),
+    ];
+    let app = TestApp::with(backend, &settings).await;
+    for (name, role, burst) in [("ann", "dev", "20"), ("carl", "ops", "10"), ("bob", "ops", "")] {
+        let (_, _, key) = app.someone(name, role, None).await;
+        let answer = app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+        let policy = answer.header("ratelimit-policy").to_owned();
+        let wanted = if burst.is_empty() { String::new() } else { format!("\"user\";q=6;w=60;burst={burst}") };
+        assert_eq!(policy, wanted, "{name}");
+    }
+}
+
+async fn attack_208_servers_on_one_postgresql_share_the_bucket(backend: Backend) {
+    use kv_server::{
+        clock::{Clock, Random},
+        server,
+    };
+    const BURST: usize = 60;
+    if backend == Backend::Sqlite {
+        // One server there: nobody to share with.
+        return;
+    }
+    let app = TestApp::with(backend, &[("KUBEVISION_RATE_LIMIT", "6/m,burst=60")]).await;
+    let (_, session, key) = app.someone("ann", "dev", None).await;
+    let second = server::start(app.config(), Clock::system(), Random::system()).await.unwrap();
+    let sending: Vec<_> = (0..160)
+        .map(|n| {
+            let address = if n % 2 == 0 { app.address() } else { second.address };
+            let request = kv_tests::Request::new(address, "GET", "/api/v1/clusters");
+            if n % 3 == 0 { request.session(&session) } else { request.key(&key) }.start()
+        })
+        .collect();
+    let mut passed = 0;
+    for one in sending {
+        let answer = one.await.unwrap().unwrap();
+        passed += usize::from(answer.status == 200);
+        assert!([200, 429, 503].contains(&answer.status), "{}", answer.text());
+        if answer.status == 429 {
+            assert!(!answer.header("retry-after").is_empty());
+        }
+    }
+    // Making the key took one; some seconds give one back; a twentieth of the burst is out with each server.
+    assert!((BURST - 1 - BURST / 10..=BURST + 3).contains(&passed), "{passed}");
+    second.stop().await;
+}
+
+async fn attack_194_only_a_named_proxy_says_who_comes(backend: Backend) {
+    for (proxies, ip) in [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")] {
+        let app = TestApp::with(backend, &[("KUBEVISION_TRUSTED_PROXIES", proxies)]).await;
+        let (_, _, key) = app.someone("ann", "dev", None).await;
+        let request = app.get("/api/v1/clusters").key(&key).header("x-forwarded-for", "198.51.100.1, 203.0.113.9");
+        let answer = request.header("forwarded", "for=198.51.100.1").send().await.expect(200);
+        assert_eq!(app.entry_of(&answer).await["ip"], ip);
+    }
 }

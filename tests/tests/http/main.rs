@@ -1,19 +1,26 @@
 //! Everything that can be said of the server by HTTP, on both databases. The numbers are those of `attacks.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod administration;
 mod audit;
 mod clusters;
 mod enumeration;
 mod expiry;
+mod exports;
+mod factors;
+mod flips;
+mod grants;
 mod headers;
 mod keys;
 mod leaks;
 mod limits;
 mod paths;
 mod processes;
+mod registering;
 mod revocation;
 mod routes;
 mod scopes;
+mod sessions;
 mod storage;
 
 /// The server's program, built with these tests.

@@ -18,6 +18,7 @@ on_both!(
     a_second_server_shares_postgresql_and_is_refused_a_sqlite_file,
     a_stopping_server_finishes_what_it_holds,
     attack_93_the_time_zone_of_the_machine_has_no_effect,
+    the_operators_contexts_are_registered_once,
 );
 
 const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
@@ -181,4 +182,49 @@ async fn attack_93_the_time_zone_of_the_machine_has_no_effect(backend: Backend) 
         process.signal("TERM");
         assert_eq!(process.ended().await.code, Some(0));
     }
+}
+
+async fn the_operators_contexts_are_registered_once(backend: Backend) {
+    let (database, folder, cluster) = (TestDatabase::fresh(backend), tempfile::tempdir().unwrap(), Cluster::start());
+    std::fs::write(folder.path().join("ca.pem"), cluster.certificate()).unwrap();
+    let context = |name: &str| json!({"name": name, "context": {"cluster": "c", "user": "u"}});
+    let file = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "prod",
+        "contexts": [context("prod"), context("Not_A_Name"), {"name": "lost", "context": {"cluster": "x", "user": "u"}}],
+        // Of the operator's own file, named files are read.
+        "clusters": [{"name": "c", "cluster": {"server": format!("https://{}", cluster.address), "certificate-authority": "ca.pem"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    });
+    let path = folder.path().join("config");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let (url, path) = (database.url_text(), path.display().to_string());
+    for start in 0..2 {
+        let variables = [
+            ("KUBEVISION_DATABASE_URL", url.as_str()),
+            ("KUBEVISION_ADMIN_PASSWORD", PASSWORD),
+            ("KUBEVISION_REGISTER_CONTEXTS", "true"),
+            ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1"),
+            ("KUBECONFIG", path.as_str()),
+        ];
+        let mut process = Process::start(SERVER, folder.path(), &variables);
+        process.serves().await;
+        let request = |method: &str, path: &str| Request::new(process.address, method, path);
+        let login = json!({"username": "admin", "password": PASSWORD});
+        let token = request("POST", "/api/v1/auth/login").json(&login).send().await.expect(200).json();
+        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let get = |path: &str| request("GET", path).header("authorization", bearer.as_str()).send();
+        let listed = get("/api/v1/clusters").await.expect(200).json();
+        let names: Vec<&str> =
+            listed["items"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["prod"], "start {start}");
+        get("/api/v1/clusters/prod/pods").await.expect(200);
+        process.signal("TERM");
+        let ended = process.ended().await;
+        assert!(
+            ended.words.contains("Not_A_Name") && ended.words.contains("lost"),
+            "what is left out is told: {}",
+            ended.words
+        );
+    }
+    assert_eq!(database.count("audit_entries", "action = 'cluster.add' AND user_name = 'operator'"), 1);
 }

@@ -153,7 +153,6 @@ async fn attack_141_an_upload_running_at_the_revocation_is_not_forwarded(backend
 }
 
 async fn attack_96_a_disabled_owner_ends_all_their_credentials(backend: Backend) {
-    use kv_server::operations::{Acting, disable_user::disable_user};
     let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
     app.add_cluster("prod", &cluster).await;
     let (user, session, key) = app.someone("ann", "dev", Some("prod")).await;
@@ -161,7 +160,7 @@ async fn attack_96_a_disabled_owner_ends_all_their_credentials(backend: Backend)
     cluster.hold();
     let held = app.get(POD).key(&key).start();
     cluster.has_seen(2).await;
-    disable_user(Acting::operator(app.inside()).unwrap(), user.id, &user.name).await.unwrap();
+    app.change(&user, &json!({"disabled": true})).await;
     assert!(!held.await.unwrap().is_ok_and(|answer| answer.is_success()));
     cluster.release();
     app.get("/api/v1/clusters").key(&key).send().await.expect(401);

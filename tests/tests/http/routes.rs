@@ -38,6 +38,9 @@ impl Row {
 /// `dev` may work in namespace `team` of cluster `prod`, `ops` in all of it, `nobody` has no cluster.
 fn rows() -> Vec<Row> {
     const KEYS: &str = "/api/v1/users/{id}/api-keys";
+    const USER: &str = "/api/v1/users/{id}";
+    const ASSIGNMENTS: &str = "/api/v1/users/{id}/assignments";
+    const SESSIONS: &str = "/api/v1/users/{id}/sessions";
     const ONE_KEY: &str = "/api/v1/users/{id}/api-keys/{key_id}";
     const SPACED: &str = "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}";
     const SPACED_ONE: &str = "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}";
@@ -55,18 +58,62 @@ fn rows() -> Vec<Row> {
         public("/api/v1/openapi.json"),
         row(("POST", "/api/v1/auth/login"), ("dev", 401), ("admin", 401))
             .with(json!({"username": "dev", "password": "wrong"})),
+        row(("POST", "/api/v1/auth/mfa"), ("dev", 401), ("admin", 401))
+            .with(json!({"mfa_token": "kvm_x", "totp_code": "000000"})),
+        row(("POST", "/api/v1/auth/refresh"), ("dev", 401), ("admin", 401)).with(json!({"refresh_token": "kvr_x"})),
+        row(("GET", "/api/v1/auth/me"), ("key", 200), ("dev", 200)),
+        row(("POST", "/api/v1/auth/password"), ("key", 403), ("dev", 422))
+            .with(json!({"current_password": "wrong", "new_password": "a long enough password"})),
+        row(("POST", "/api/v1/auth/reverify"), ("key", 403), ("dev", 409)).with(json!({"totp_code": "000000"})),
+        row(("GET", "/api/v1/auth/sessions"), ("key", 403), ("dev", 200)),
+        row(("DELETE", "/api/v1/auth/sessions/{id}"), ("dev", 404), ("admin", 404)).at("/api/v1/auth/sessions/{key}"),
+        row(("POST", "/api/v1/auth/totp/setup"), ("key", 403), ("dev", 200)),
+        row(("POST", "/api/v1/auth/totp/enable"), ("key", 403), ("dev", 422)).with(json!({"totp_code": "x"})),
+        row(("POST", "/api/v1/auth/totp/disable"), ("key", 403), ("dev", 409)).with(json!({"totp_code": "000000"})),
+        row(("POST", "/api/v1/auth/totp/recovery-codes"), ("key", 403), ("dev", 409))
+            .with(json!({"totp_code": "000000"})),
         row(("GET", "/api/v1/api-keys"), ("key", 403), ("dev", 200)),
         row(("POST", "/api/v1/api-keys"), ("key", 403), ("dev", 201)).with(json!({"name": "another"})),
         row(("GET", "/api/v1/api-keys/current"), ("dev", 404), ("key", 200)),
         row(("DELETE", "/api/v1/api-keys/{id}"), ("ops", 404), ("dev", 204)).at("/api/v1/api-keys/{key}"),
         row(("GET", "/api/v1/users"), ("ops", 403), ("admin", 200)),
+        row(("POST", "/api/v1/users"), ("ops", 403), ("admin", 201)).with(json!({"name": "new", "role": "dev"})),
+        row(("GET", USER), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}"),
+        row(("PATCH", USER), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}").with(json!({"role": "dev"})),
+        row(("DELETE", USER), ("ops", 403), ("admin", 404)).at("/api/v1/users/{key}"),
+        row(("POST", "/api/v1/users/{id}/reset-password"), ("ops", 403), ("admin", 422))
+            .at("/api/v1/users/{dev}/reset-password")
+            .with(json!({"new_password": "short"})),
+        row(("DELETE", "/api/v1/users/{id}/second-factor"), ("ops", 403), ("admin", 404))
+            .at("/api/v1/users/{key}/second-factor"),
+        row(("PUT", ASSIGNMENTS), ("ops", 403), ("admin", 204))
+            .at("/api/v1/users/{dev}/assignments")
+            .with(json!({"cluster": "prod", "namespaces": ["team"]})),
+        row(("DELETE", ASSIGNMENTS), ("ops", 403), ("admin", 404)).at("/api/v1/users/{dev}/assignments"),
+        row(("GET", SESSIONS), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}/sessions"),
+        row(("DELETE", SESSIONS), ("ops", 403), ("admin", 404)).at("/api/v1/users/{key}/sessions"),
+        row(("DELETE", "/api/v1/users/{id}/sessions/{session_id}"), ("ops", 403), ("admin", 404))
+            .at("/api/v1/users/{dev}/sessions/{key}"),
+        row(("GET", "/api/v1/roles"), ("ops", 403), ("admin", 200)),
+        row(("POST", "/api/v1/roles"), ("ops", 403), ("admin", 201))
+            .with(json!({"name": "lead", "grants": ["*:read"]})),
+        row(("GET", "/api/v1/roles/{name}"), ("ops", 403), ("admin", 200)).at("/api/v1/roles/lead"),
+        row(("PATCH", "/api/v1/roles/{name}"), ("ops", 403), ("admin", 204))
+            .at("/api/v1/roles/lead")
+            .with(json!({"grants": []})),
+        row(("DELETE", "/api/v1/roles/{name}"), ("ops", 403), ("admin", 204)).at("/api/v1/roles/lead"),
         row(("GET", KEYS), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}/api-keys"),
         row(("POST", KEYS), ("dev", 403), ("admin", 403)).at("/api/v1/users/{dev}/api-keys").with(json!({"name": "x"})),
         row(("DELETE", ONE_KEY), ("ops", 403), ("admin", 204)).at("/api/v1/users/{dev}/api-keys/{key}"),
         row(("DELETE", KEYS), ("ops", 403), ("admin", 200)).at("/api/v1/users/{dev}/api-keys"),
         row(("GET", "/api/v1/audit-logs"), ("dev", 403), ("ops", 200)),
+        row(("GET", "/api/v1/audit-logs/export"), ("dev", 403), ("ops", 200))
+            .at("/api/v1/audit-logs/export?format=csv"),
         row(("GET", "/api/v1/clusters"), ("nobody", 200), ("dev", 200)),
+        row(("POST", "/api/v1/clusters"), ("dev", 403), ("ops", 201))
+            .with(json!({"name": "other", "server": "https://10.0.0.1", "token": "t"})),
         row(("GET", "/api/v1/clusters/{cluster}"), ("nobody", 404), ("dev", 200)).at("/api/v1/clusters/prod"),
+        row(("DELETE", "/api/v1/clusters/{cluster}"), ("ops", 403), ("admin", 204)).at("/api/v1/clusters/other"),
         row(("GET", SPACED), ("nobody", 404), ("dev", 200)).at(PODS),
         row(("POST", SPACED), ("readonly", 403), ("dev", 201)).at(PODS).with(pod.clone()),
         row(("GET", SPACED_ONE), ("nobody", 404), ("dev", 200)).at(POD),

@@ -7,6 +7,7 @@ mod hello;
 mod http;
 mod latencies;
 mod load;
+mod people;
 mod place;
 mod process;
 mod refusals;
@@ -28,6 +29,7 @@ use report::{Bars, Speed};
 use std::{
     os::unix::process::CommandExt,
     process::Command,
+    rc::Rc,
     thread,
     time::{Duration, Instant},
 };
@@ -75,7 +77,9 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals"].iter().any(|measurement| self.wants(&format!("{database} {measurement}")))
+            ["start", "load", "refusals", "flood"]
+                .iter()
+                .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
         let mut databases = Vec::new();
         if wanted("sqlite") {
@@ -106,6 +110,15 @@ impl<'a> Bench<'a> {
                 let told = refusals::measure(server.address, &database.refused, &self.interrupt)?;
                 server.stop()?;
                 bars.refusals(database.name, &told);
+            }
+        }
+        for database in &databases {
+            if self.wants(&format!("{} flood", database.name)) {
+                let server = self.ready(database)?;
+                progress(&format!("a flood of sign-ins on {}", database.name));
+                let flooded = people::flood(&server, &database.requests, &self.interrupt)?;
+                server.stop()?;
+                bars.flood(database.name, &flooded);
             }
         }
         if let Some(postgres) = postgres {
@@ -164,13 +177,17 @@ impl<'a> Bench<'a> {
             let commit = self.place.durable_write()?;
             let server = self.ready(database)?;
             progress(&format!("load on {}", database.name));
-            let measured = self.measure(&server, database)?;
+            let measured = self.measure(&server, &database.requests)?;
             thread::sleep(IDLE);
             let after_load = server.resident_kib()?;
+            progress(&format!("load of a session on {}", database.name));
+            let session = self.measure(&server, &people::session_request(&server)?)?;
             server.stop()?;
+            bars.session(database.name, &session, &measured);
             let after = self.bare(database, speeds)?;
             bars.load(database.name, &measured, (before + after) / 2.0, commit, after_load);
             speeds.push(Speed { name: database.name, measured });
+            speeds.push(Speed { name: database.session_name, measured: session });
             before = after;
         }
         Ok(())
@@ -181,18 +198,18 @@ impl<'a> Bench<'a> {
         let mut server = Server::start_bare(&self.place, &self.pins)?;
         server.wait_until_ready()?;
         progress("load on the bare server");
-        let measured = self.measure(&server, database)?;
+        let measured = self.measure(&server, &database.requests)?;
         server.stop()?;
         let per_second = measured.per_second();
         speeds.push(Speed { name: "bare actix-web", measured });
         Ok(per_second)
     }
 
-    fn measure(&self, server: &Server, database: &Database) -> Done<Measured> {
+    fn measure(&self, server: &Server, requests: &Rc<Vec<Vec<u8>>>) -> Done<Measured> {
         Load {
             address: server.address,
             pid: server.pid(),
-            requests: &database.requests,
+            requests,
             connections: self.options.connections.max(1),
             seconds: Duration::from_secs(self.options.seconds.clamp(1, 600)),
         }

@@ -47,6 +47,8 @@ pub(super) struct Place {
 pub(super) struct Database {
     /// What it is called in the report.
     pub(super) name: &'static str,
+    /// And a session on it.
+    pub(super) session_name: &'static str,
     /// How server and admin tasks find it.
     pub(super) environment: Vec<(&'static str, String)>,
     /// One request for each live key.
@@ -74,17 +76,17 @@ impl Place {
 
     /// A SQLite database.
     pub(super) fn sqlite(&self, pins: &Pins, keys: u32, interrupt: &Interrupt) -> Done<Database> {
-        self.database("sqlite", None, pins, keys, interrupt)
+        self.database(("sqlite", "  a session"), None, pins, keys, interrupt)
     }
 
     /// A PostgreSQL database, where there was none.
     pub(super) fn postgres(&self, pins: &Pins, url: &str, keys: u32, interrupt: &Interrupt) -> Done<Database> {
-        self.database("postgresql", Some(url), pins, keys, interrupt)
+        self.database(("postgresql", "  a session"), Some(url), pins, keys, interrupt)
     }
 
     fn database(
         &self,
-        name: &'static str,
+        (name, session_name): (&'static str, &'static str),
         url: Option<&str>,
         pins: &Pins,
         keys: u32,
@@ -93,7 +95,7 @@ impl Place {
         let data = self.folder.path().join(name);
         let mut environment = vec![
             ("KUBEVISION_DATA_DIR", data.display().to_string()),
-            ("KUBEVISION_ADMIN_PASSWORD", "only-for-the-benchmark-1".to_owned()),
+            ("KUBEVISION_ADMIN_PASSWORD", super::people::PASSWORD.to_owned()),
             ("KUBEVISION_API_KEYS__MAX_PER_USER", keys.div_ceil(USERS).max(100).to_string()),
         ];
         environment.extend(url.map(|url| ("KUBEVISION_DATABASE_URL", url.to_owned())));
@@ -109,7 +111,7 @@ impl Place {
         let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000));
         let requests = text.lines().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
         let refused = tasks.refused()?;
-        Ok(Database { name, environment, requests: Rc::new(requests), refused })
+        Ok(Database { name, session_name, environment, requests: Rc::new(requests), refused })
     }
 
     /// What one durable write of 4 KiB costs here: the median.

@@ -41,6 +41,8 @@ impl Server {
         command.env_clear().envs(database.environment.iter().cloned());
         command.env("KUBEVISION_LISTEN", address.to_string()).env("KUBEVISION_METRICS_LISTEN", metrics.to_string());
         // On, and never the reason for an answer.
+        // Whoever floods says that they come from many addresses.
+        command.env("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1");
         command.env("KUBEVISION_RATE_LIMIT", "6000000/m,burst=1000000");
         Self::spawn(command, address, place.log())
     }

@@ -1,6 +1,6 @@
 //! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
 
-use super::{load::Measured, refusals::Told};
+use super::{load::Measured, people::Flooded, refusals::Told};
 use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -11,6 +11,8 @@ const RATIO: f64 = 0.10;
 const READY: Duration = Duration::from_millis(300);
 /// The most memory when idle.
 const RESIDENT_KIB: u64 = 60 * 1024;
+/// How much longer a key may take beside a flood of sign-ins.
+const FLOODED: f64 = 2.0;
 /// The widest gap between the medians of refusals.
 const GAP: f64 = 0.10;
 
@@ -66,6 +68,30 @@ impl Bars {
             shown(commit),
             mib(after_load_kib),
         ));
+    }
+
+    /// A session's speed beside a key's, in the same server.
+    pub(super) fn session(&mut self, name: &str, session: &Measured, key: &Measured) {
+        let ratio = session.per_second() / key.per_second();
+        self.bar(
+            ratio >= 1.0,
+            format!("{name}: a session's speed to a key's"),
+            format!("{ratio:.2}"),
+            ">= 1.00".into(),
+        );
+    }
+
+    /// Keys beside a flood of sign-ins.
+    pub(super) fn flood(&mut self, name: &str, flooded: &Flooded) {
+        self.wrong_answers += flooded.wrong;
+        let (alone, beside) = (flooded.alone.quantile(0.99), flooded.beside.quantile(0.99));
+        let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+        self.bar(
+            ratio <= FLOODED,
+            format!("{name}: p99 of a key beside a flood of sign-ins"),
+            format!("{} to {} alone: {ratio:.1} ({} sign-ins answered)", shown(beside), shown(alone), flooded.sign_ins),
+            format!("<= {FLOODED:.0} times"),
+        );
     }
 
     /// The times of refusals.

@@ -38,10 +38,24 @@ events! {
     AuthLogin = "auth.login",
     /// Someone signed out.
     AuthLogout = "auth.logout",
+    /// A password was accepted, and a second factor asked for.
+    AuthChallenge = "auth.challenge",
+    /// A session was renewed, or someone tried to.
+    AuthRefresh = "auth.refresh",
+    /// Someone showed their second factor once more.
+    AuthReverify = "auth.reverify",
+    /// Someone changed their password.
+    AuthPassword = "auth.password",
+    /// Someone looked at themselves.
+    AuthShow = "auth.show",
     /// A credential was refused.
     AuthRefuse = "auth.refuse",
     /// The audit log was read.
     AuditRead = "audit.read",
+    /// The audit log was exported.
+    AuditExport = "audit.export",
+    /// Entries whose time was over were deleted.
+    AuditPurge = "audit.purge",
     /// Clusters were listed.
     ClusterList = "cluster.list",
     /// A cluster was looked at.
@@ -50,6 +64,8 @@ events! {
     ClusterAdd = "cluster.add",
     /// A cluster was removed.
     ClusterRemove = "cluster.remove",
+    /// A backup was put in the place of the database.
+    DatabaseRestore = "database.restore",
     /// One object was read.
     KubernetesGet = "kubernetes.get",
     /// A collection was read.
@@ -62,18 +78,48 @@ events! {
     KubernetesPatch = "kubernetes.patch",
     /// An object was deleted.
     KubernetesDelete = "kubernetes.delete",
+    /// A second factor was set up, not yet in force.
+    TotpSetUp = "totp.set_up",
+    /// A second factor came into force.
+    TotpEnable = "totp.enable",
+    /// A second factor was given up.
+    TotpDisable = "totp.disable",
+    /// New recovery codes were made.
+    TotpRecoveryCodes = "totp.recovery_codes",
+    /// Sessions were listed.
+    SessionList = "session.list",
+    /// A session was ended by its owner from another one, or by an administrator.
+    SessionEnd = "session.end",
+    /// Roles were listed, or one looked at.
+    RoleList = "role.list",
+    /// A role was made.
+    RoleCreate = "role.create",
+    /// A role was changed.
+    RoleChange = "role.change",
+    /// A role was deleted.
+    RoleDelete = "role.delete",
     /// A request went over its owner's rate limit.
     RequestLimit = "request.limit",
     /// A request that reached no act: no such address, a wrong method, an unreadable body.
     RequestReject = "request.reject",
     /// Users were listed.
     UserList = "user.list",
+    /// A user was looked at.
+    UserShow = "user.show",
     /// A user was made.
     UserCreate = "user.create",
     /// A user was disabled, enabled or otherwise changed.
     UserChange = "user.change",
     /// A user was assigned clusters and namespaces.
     UserAssign = "user.assign",
+    /// An assignment was taken from a user.
+    UserUnassign = "user.unassign",
+    /// A user was deleted.
+    UserDelete = "user.delete",
+    /// A user's password was set by an administrator.
+    UserResetPassword = "user.reset_password",
+    /// A user's second factor was taken away by an administrator.
+    UserResetSecondFactor = "user.reset_second_factor",
 }
 
 /// The text names no event.

@@ -1,16 +1,17 @@
 //! The requests in flight, by credential, so that a revocation ends those already running: it marks them, they stop
 //! where they are, and it waits until each has let go.
 //!
-//! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request.
+//! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request. What
+//! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
 
-use kv_authz::{Unusable, UserId};
+use kv_authz::{Unusable, UserId, kubernetes::KubernetesTarget};
 use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,11 +30,32 @@ struct Slot {
     requests: TaskTracker,
 }
 
-type Slots = Mutex<HashMap<Credential, Arc<Slot>>>;
+/// What a request does in a cluster, as it was decided.
+#[derive(Debug, Clone)]
+pub struct Reaching {
+    /// What is touched and how.
+    pub target: KubernetesTarget,
+    /// Whether values of Secrets may be in the answer.
+    pub reveals: bool,
+}
+
+struct Reached {
+    user: UserId,
+    what: Reaching,
+    mark: CancellationToken,
+    gone: CancellationToken,
+}
+
+#[derive(Default)]
+struct Registry {
+    slots: Mutex<HashMap<Credential, Arc<Slot>>>,
+    reaching: Mutex<HashMap<u64, Reached>>,
+    next: AtomicU64,
+}
 
 /// The registry.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Slots>);
+pub struct InFlight(Arc<Registry>);
 
 impl std::fmt::Debug for InFlight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,26 +68,34 @@ impl std::fmt::Debug for InFlight {
 pub struct Guard(Arc<Place>);
 
 struct Place {
+    number: u64,
     credential: Credential,
     slot: Arc<Slot>,
+    /// Set with the slot's, or by itself.
+    mark: CancellationToken,
+    /// Set when it is over.
+    gone: CancellationToken,
     /// Counted as long as it is there.
     token: Mutex<Option<TaskTrackerToken>>,
     /// The request that revokes its own credential is the one that may still answer.
     exempt: AtomicBool,
     /// When the credential expires, if it does.
     ends: OnceLock<Instant>,
-    registry: Arc<Slots>,
+    registry: Arc<Registry>,
 }
 
 impl InFlight {
     /// Enters a request.
     #[must_use]
     pub fn enter(&self, credential: Credential, user: UserId) -> Guard {
-        let mut slots = self.0.lock();
+        let mut slots = self.0.slots.lock();
         let slot = slots
             .entry(credential)
             .or_insert_with(|| Arc::new(Slot { user, mark: CancellationToken::new(), requests: TaskTracker::new() }));
         Guard(Arc::new(Place {
+            number: self.0.next.fetch_add(1, Ordering::Relaxed),
+            mark: slot.mark.child_token(),
+            gone: CancellationToken::new(),
             credential,
             token: Mutex::new(Some(slot.requests.token())),
             slot: slot.clone(),
@@ -90,9 +120,14 @@ impl InFlight {
         self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Key(_))).await;
     }
 
+    /// Ends the requests of all of a user's sessions.
+    pub async fn cut_sessions(&self, user: UserId) {
+        self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Session(_))).await;
+    }
+
     async fn cut_where(&self, chosen: impl Fn(Credential, UserId) -> bool) {
         let cut: Vec<Arc<Slot>> = {
-            let mut slots = self.0.lock();
+            let mut slots = self.0.slots.lock();
             slots.extract_if(|&credential, slot| chosen(credential, slot.user)).map(|(_, slot)| slot).collect()
         };
         for slot in &cut {
@@ -106,14 +141,52 @@ impl InFlight {
         }
     }
 
+    /// The users whose requests reach into clusters right now.
+    #[must_use]
+    pub fn reaching_users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.0.reaching.lock().values().map(|reached| reached.user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Ends what reaches into clusters and may do so no longer, and waits until it has let go. The rest goes on.
+    pub async fn cut_reaching(&self, ended: impl Fn(UserId, &Reaching) -> bool) {
+        let cut: Vec<CancellationToken> = {
+            let reaching = self.0.reaching.lock();
+            let chosen = reaching.values().filter(|reached| ended(reached.user, &reached.what));
+            chosen
+                .map(|reached| {
+                    reached.mark.cancel();
+                    reached.gone.clone()
+                })
+                .collect()
+        };
+        let gone = async {
+            for gone in &cut {
+                gone.cancelled().await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, gone).await.is_err() {
+            tracing::error!("requests did not end when their owner lost the right to them");
+        }
+    }
+
     /// How many credentials have requests in flight.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.0.lock().len()
+        self.0.slots.lock().len()
     }
 }
 
 impl Guard {
+    /// Says what the request is about to do in a cluster, before it is admitted.
+    pub fn reaches(&self, what: Reaching) {
+        let place = &self.0;
+        let reached = Reached { user: place.slot.user, what, mark: place.mark.clone(), gone: place.gone.clone() };
+        place.registry.reaching.lock().insert(place.number, reached);
+    }
+
     /// Says when the credential expires. Until then the request counts as any other; from then on as revoked.
     pub fn ends_after(&self, left: Duration) {
         if let Some(end) = Instant::now().checked_add(left) {
@@ -124,7 +197,7 @@ impl Guard {
     /// Resolves when the credential is revoked by another request, or expires.
     pub async fn revoked(&self) {
         let cut = async {
-            self.0.slot.mark.cancelled().await;
+            self.0.mark.cancelled().await;
             if self.0.exempt.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
@@ -151,7 +224,7 @@ impl Guard {
     }
 
     fn is_cut(&self) -> bool {
-        self.0.slot.mark.is_cancelled() && !self.0.exempt.load(Ordering::Relaxed)
+        self.0.mark.is_cancelled() && !self.0.exempt.load(Ordering::Relaxed)
     }
 
     /// Lets this request, which is about to end its own credential's others, answer.
@@ -178,7 +251,9 @@ impl std::fmt::Debug for Guard {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut slots = self.registry.lock();
+        self.registry.reaching.lock().remove(&self.number);
+        self.gone.cancel();
+        let mut slots = self.registry.slots.lock();
         *self.token.lock() = None;
         // Under the lock: nobody can enter between looking and removing.
         if self.slot.requests.is_empty()
@@ -216,6 +291,39 @@ mod tests {
         drop(mine);
         cut.await.unwrap();
         assert!(!registry.enter(key(1), user(1)).is_revoked(), "a later request has a slot of its own");
+    }
+
+    #[tokio::test]
+    async fn attack_138_what_may_no_longer_be_done_ends_and_the_rest_goes_on() {
+        let registry = InFlight::default();
+        let reaching = |namespace: &str| Reaching {
+            target: KubernetesTarget {
+                cluster: kv_authz::ClusterId::from_parts(1, [4; 10]),
+                cluster_name: "prod".into(),
+                namespace: Some(namespace.into()),
+                plural: "pods".into(),
+                group: String::new(),
+                namespaced: true,
+                name: None,
+                verb: kv_authz::kubernetes::KubernetesVerb::List,
+            },
+            reveals: false,
+        };
+        let (lost, kept, idle) =
+            (registry.enter(key(1), user(1)), registry.enter(key(1), user(1)), registry.enter(key(1), user(1)));
+        lost.reaches(reaching("a"));
+        kept.reaches(reaching("b"));
+        assert_eq!(registry.reaching_users(), [user(1)]);
+        let cut = tokio::spawn({
+            let registry = registry.clone();
+            async move { registry.cut_reaching(|_, what| what.target.namespace.as_deref() == Some("a")).await }
+        });
+        lost.revoked().await;
+        assert!(!cut.is_finished() && !kept.is_revoked() && !idle.is_revoked());
+        drop(lost);
+        cut.await.unwrap();
+        drop(kept);
+        assert_eq!(registry.reaching_users(), []);
     }
 
     #[tokio::test]

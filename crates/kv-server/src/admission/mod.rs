@@ -8,5 +8,5 @@ mod in_flight;
 mod outcomes;
 
 pub use batcher::{Batcher, Unanswered};
-pub use in_flight::{Guard, InFlight};
+pub use in_flight::{Guard, InFlight, Reaching};
 pub use outcomes::Outcomes;

@@ -272,28 +272,34 @@ pub async fn revoke_current(caller: Caller, request: HttpRequest) -> Result<Http
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn permissions(owner: &Owner, view: &crate::caller::View) -> EffectivePermissions {
-    let name =
-        |cluster| view.clusters.clusters.iter().find(|known| known.id == cluster).map(|known| known.name.clone());
+/// A user's rights in their written form.
+pub(super) fn permissions(owner: &Owner, view: &crate::caller::View) -> EffectivePermissions {
     let lines = if owner.role.reaches_everything() {
         vec![AssignedTo { cluster: None, namespaces: None }]
     } else {
-        let written = |line: &kv_authz::Assignment| {
-            let cluster = match line.cluster {
-                ClusterScope::Every => None,
-                ClusterScope::One(id) => Some(name(id)?),
-            };
-            let namespaces = match &line.namespaces {
-                NamespaceScope::All => None,
-                NamespaceScope::Named(names) => Some(names.iter().cloned().collect()),
-            };
-            Some(AssignedTo { cluster, namespaces })
-        };
-        owner.assignments.lines().iter().filter_map(written).collect()
+        assigned(&owner.assignments, view)
     };
     let grants = match &owner.role {
         Role::Custom { grants, .. } => grants.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     };
     EffectivePermissions { role: owner.role.name().to_owned(), grants, assignments: lines }
+}
+
+/// Assignments in their written form; those to clusters that are gone are left out.
+pub(super) fn assigned(assignments: &kv_authz::Assignments, view: &crate::caller::View) -> Vec<AssignedTo> {
+    let name =
+        |cluster| view.clusters.clusters.iter().find(|known| known.id == cluster).map(|known| known.name.clone());
+    let written = |line: &kv_authz::Assignment| {
+        let cluster = match line.cluster {
+            ClusterScope::Every => None,
+            ClusterScope::One(id) => Some(name(id)?),
+        };
+        let namespaces = match &line.namespaces {
+            NamespaceScope::All => None,
+            NamespaceScope::Named(names) => Some(names.iter().cloned().collect()),
+        };
+        Some(AssignedTo { cluster, namespaces })
+    };
+    assignments.lines().iter().filter_map(written).collect()
 }

@@ -4,9 +4,17 @@ use super::{
     List,
     input::{page, query, time, written},
 };
-use crate::{caller::Caller, failure::Failure, operations::read_audit, problem::Problem};
-use actix_web::{HttpRequest, HttpResponse};
-use kv_authz::audit::{Event, Target};
+use crate::{
+    caller::{Caller, View},
+    failure::Failure,
+    operations::{
+        export_audit::{Export, Form},
+        read_audit,
+    },
+    problem::Problem,
+};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
+use kv_authz::audit::{Detail, Event, Finish, Target};
 use kv_store::{AuditFilter, AuditRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +102,7 @@ struct AuditQuery {
     until: Option<String>,
     limit: Option<u16>,
     cursor: Option<String>,
+    format: Option<String>,
 }
 
 impl AuditQuery {
@@ -129,6 +138,9 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     let target = Target::of("audit-logs");
     caller.about(Event::AuditRead, target.clone());
     let input: AuditQuery = query(&request)?;
+    if input.format.is_some() {
+        return Err(Failure::invalid("malformed_query", "`format` goes with /api/v1/audit-logs/export."));
+    }
     let page = page(input.limit, input.cursor.as_deref())?;
     let filter = input.filter()?;
     let found = caller
@@ -137,4 +149,54 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
         })
         .await?;
     Ok(HttpResponse::Ok().json(List::of(found, AuditEntry::from)))
+}
+
+/// Export the audit log, the newest first: all that the filters find, as it streams.
+#[utoipa::path(get, path = "/api/v1/audit-logs/export", tag = "audit", security(("session" = []), ("api_key" = [])),
+    params(
+        ("format" = String, Query, description = "`csv` or `jsonl`"),
+        ("user" = Option<String>, Query), ("agent" = Option<String>, Query), ("key_id" = Option<String>, Query),
+        ("action" = Option<String>, Query), ("resource" = Option<String>, Query), ("cluster" = Option<String>, Query),
+        ("namespace" = Option<String>, Query), ("outcome" = Option<String>, Query), ("status" = Option<u16>, Query),
+        ("since" = Option<String>, Query), ("until" = Option<String>, Query),
+    ),
+    responses(
+        (status = 200, description = "`text/csv` or `application/jsonl`."),
+        (status = 403, description = "Missing `audit:read`.", body = Problem),
+    ))]
+pub async fn export(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let target = Target::of("audit-logs");
+    caller.about(Event::AuditExport, target.clone());
+    let input: AuditQuery = query(&request)?;
+    if input.limit.is_some() || input.cursor.is_some() {
+        return Err(Failure::invalid("malformed_query", "An export has no pages."));
+    }
+    let (form, media_type, name) = match input.format.as_deref() {
+        Some("csv") => (Form::Csv, "text/csv; charset=utf-8", "audit-log.csv"),
+        Some("jsonl") => (Form::JsonLines, "application/jsonl", "audit-log.jsonl"),
+        _ => return Err(Failure::invalid("malformed_query", "`format` is `csv` or `jsonl`.")),
+    };
+    let filter = input.filter()?;
+    let decide = async |view: &View| Ok((Export::begin(&caller.acting(view), filter.clone(), form)?, Detail::none()));
+    let (export, begun) = caller.begin(false, Event::AuditExport, target, decide).await?;
+    let pieces = futures_util::stream::unfold(Some((export, begun)), async |state| {
+        let (mut export, begun) = state?;
+        match export.piece().await {
+            Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), Some((export, begun)))),
+            Ok(None) => {
+                begun.end(Finish::with_status(200));
+                None
+            }
+            // The answer has begun; all that is left is to break it off, so that nobody takes it for whole.
+            Err(failure) => {
+                begun.end(Finish::with_status(failure.status()).because(failure.facts()));
+                tracing::warn!(error = &failure as &dyn std::error::Error, "an export of the audit log broke off");
+                Some((Err(failure), None))
+            }
+        }
+    });
+    Ok(HttpResponse::Ok()
+        .content_type(media_type)
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .streaming(pieces))
 }

@@ -1,11 +1,25 @@
-//! The clusters assigned to the caller.
+//! Clusters: those assigned to the caller, registered, removed.
 
-use super::{List, input::written};
-use crate::{caller::Caller, failure::Failure, operations::list_clusters, problem::Problem, routes::no_query};
+use super::{
+    List,
+    input::{Body, written},
+};
+use crate::{
+    caller::Caller,
+    cluster::{AccessError, ClusterAccess, KubeconfigSource},
+    failure::Failure,
+    operations::{add_cluster, list_clusters, remove_cluster},
+    problem::Problem,
+    routes::no_query,
+};
 use actix_web::{HttpRequest, HttpResponse, web::Path};
-use kv_authz::audit::{Event, Target};
+use kv_authz::{
+    action::AddCluster,
+    audit::{Event, Target},
+};
 use kv_store::ClusterRecord;
-use serde::Serialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A cluster.
@@ -25,16 +39,109 @@ impl From<&ClusterRecord> for Cluster {
     }
 }
 
+/// What registering a cluster takes: a kubeconfig, or the address with a token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCluster {
+    /// Its name, a DNS label (RFC 1123).
+    name: String,
+    /// A kubeconfig that runs no program, reads no file and names no proxy.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    kubeconfig: Option<SecretString>,
+    /// Which of the kubeconfig's contexts; its current one if absent.
+    #[serde(default)]
+    context: Option<String>,
+    /// Instead of a kubeconfig: the API server's address, `https://…`.
+    #[serde(default)]
+    server: Option<String>,
+    /// With `server`: the certificates to trust, in PEM; the public ones if absent.
+    #[serde(default)]
+    ca: Option<String>,
+    /// With `server`: the token to send.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    token: Option<SecretString>,
+}
+
+impl NewCluster {
+    fn access(&self) -> Result<ClusterAccess, Failure> {
+        let refused =
+            |error: AccessError| Failure::invalid("invalid_cluster", format!("The cluster is refused: {error}."));
+        match (&self.kubeconfig, &self.server, &self.token) {
+            (Some(yaml), None, None) if self.ca.is_none() => {
+                let yaml = yaml.expose_secret().as_bytes();
+                ClusterAccess::from_kubeconfig(yaml, self.context.as_deref(), &KubeconfigSource::Uploaded)
+            }
+            (None, Some(server), Some(token)) if self.context.is_none() => {
+                ClusterAccess::from_parts(server, self.ca.as_deref(), token.clone())
+            }
+            _ => {
+                let rule = "Send either `kubeconfig` (and `context`), or `server` and `token` (and `ca`).";
+                return Err(Failure::invalid("invalid_cluster", rule));
+            }
+        }
+        .map_err(refused)
+    }
+}
+
+/// Register a cluster. What opens it is kept sealed and never given back.
+#[utoipa::path(post, path = "/api/v1/clusters", tag = "clusters", request_body = NewCluster,
+    security(("session" = []), ("api_key" = [])), responses(
+    (status = 201, body = Cluster),
+    (status = 400, description = "`invalid_cluster`: what is refused in it is named.", body = Problem),
+    (status = 403, body = Problem),
+    (status = 409, description = "`name_taken`.", body = Problem),
+    (status = 422, description = "`invalid_name`, or an address that the operator has not allowed.", body = Problem),
+))]
+pub async fn add(caller: Caller, request: HttpRequest, body: Body) -> Result<HttpResponse, Failure> {
+    caller.about(Event::ClusterAdd, Target::of("clusters"));
+    no_query(&request)?;
+    let new: NewCluster = body.json()?;
+    let made = caller
+        .act(Event::ClusterAdd, Target::of("clusters"), async |view| {
+            // Who may not register any, learns nothing of what would be wrong with this one.
+            let acting = caller.acting(view);
+            acting.authorize::<AddCluster>(Target::of("clusters"))?;
+            add_cluster::add_cluster(&acting, &new.name, &new.access()?).await
+        })
+        .await?;
+    Ok(HttpResponse::Created().json(Cluster::from(&made)))
+}
+
+/// Remove a cluster, with every assignment to it. What is under way there ends; what runs there runs on.
+#[utoipa::path(delete, path = "/api/v1/clusters/{cluster}", tag = "clusters",
+    security(("session" = []), ("api_key" = [])), params(("cluster" = String, Path)),
+    responses(
+        (status = 204),
+        (status = 403, description = "Also `second_factor_code_required`.", body = Problem),
+        (status = 404, body = Problem),
+    ))]
+pub async fn remove(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    let target = Target::of("clusters").named(&*path);
+    caller.about(Event::ClusterRemove, target.clone());
+    no_query(&request)?;
+    caller
+        .act(Event::ClusterRemove, target, async |view| {
+            remove_cluster::remove_cluster(&caller.acting(view), &path).await
+        })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// List the clusters assigned to you.
 #[utoipa::path(get, path = "/api/v1/clusters", tag = "clusters", security(("session" = []), ("api_key" = [])),
     responses((status = 200, body = List<Cluster>), (status = 401, body = Problem)))]
 pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     caller.about(Event::ClusterList, Target::of("clusters"));
     no_query(&request)?;
-    let policy = caller.app().policy();
+    let app = caller.app();
     let items = caller
         .observe(Event::ClusterList, Target::of("clusters"), async |view| {
-            Ok(list_clusters::list_clusters(view, policy)?.into_iter().map(Cluster::from).collect())
+            Ok(list_clusters::list_clusters(view, app.policy(), app.clock.now())?
+                .into_iter()
+                .map(Cluster::from)
+                .collect())
         })
         .await?;
     Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
@@ -48,10 +155,10 @@ pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> R
     let target = Target::of("clusters").named(&*path);
     caller.about(Event::ClusterShow, target.clone());
     no_query(&request)?;
-    let policy = caller.app().policy();
+    let app = caller.app();
     let cluster = caller
         .observe(Event::ClusterShow, target, async |view| {
-            list_clusters::show_cluster(view, &path, policy).map(Cluster::from)
+            list_clusters::show_cluster(view, &path, app.policy(), app.clock.now()).map(Cluster::from)
         })
         .await?;
     Ok(HttpResponse::Ok().json(cluster))

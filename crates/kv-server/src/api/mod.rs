@@ -9,6 +9,10 @@ pub mod health;
 pub mod input;
 pub mod kubernetes;
 pub mod openapi;
+pub mod roles;
+pub mod second_factor;
+pub mod user_keys;
+pub mod user_sessions;
 pub mod users;
 
 use serde::Serialize;

@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document, made from the handlers' own descriptions. A route without one fails a test.
 
-use super::{api_keys, audit, auth, clusters, health, kubernetes, users};
+use super::{
+    api_keys, audit, auth, clusters, health, kubernetes, roles, second_factor, user_keys, user_sessions, users,
+};
 use actix_web::HttpResponse;
 use utoipa::{
     Modify, OpenApi,
@@ -16,9 +18,15 @@ use utoipa::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        health::live, health::ready, document, auth::login, auth::logout, api_keys::create, api_keys::list,
-        api_keys::revoke, api_keys::current, api_keys::revoke_current, users::list, users::list_keys,
-        users::mint_refused, users::revoke_key, users::revoke_all_keys, audit::list, clusters::list, clusters::show,
+        health::live, health::ready, document, auth::login, auth::mfa, auth::refresh, auth::logout, auth::me,
+        auth::password, auth::list_sessions, auth::end_session, second_factor::totp_setup, second_factor::totp_enable,
+        second_factor::totp_disable, second_factor::recovery_codes, second_factor::reverify, api_keys::create,
+        api_keys::list, api_keys::revoke, api_keys::current, api_keys::revoke_current, users::list, users::create,
+        users::show, users::change, users::delete, users::reset_password, users::reset_second_factor, users::assign,
+        users::unassign, user_sessions::list_sessions, user_sessions::end_sessions, user_sessions::end_session, user_keys::list_keys,
+        user_keys::mint_refused, user_keys::revoke_key, user_keys::revoke_all_keys, roles::list, roles::create,
+        roles::show, roles::change, roles::delete, audit::list, audit::export, clusters::list, clusters::add,
+        clusters::show, clusters::remove,
         kubernetes::describe::list_namespaced, kubernetes::describe::create_namespaced,
         kubernetes::describe::get_namespaced, kubernetes::describe::replace_namespaced,
         kubernetes::describe::patch_namespaced, kubernetes::describe::delete_namespaced,

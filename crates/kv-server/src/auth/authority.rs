@@ -2,7 +2,7 @@
 //! versions are confirmed by the database at admission, and what is stale is read again.
 
 use super::Presented;
-use kv_authz::{Owner, Principal};
+use kv_authz::{Owner, Principal, SecondFactor};
 use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
 use quick_cache::sync::Cache;
 use std::{fmt, sync::Arc};
@@ -20,6 +20,10 @@ pub struct Authority {
     pub owner: Arc<Owner>,
     /// The version of those rights.
     pub user_version: i64,
+    /// The version of their role, if it is a custom one.
+    pub role_version: Option<i64>,
+    /// The second factor of a session's person.
+    factor: SecondFactor,
     /// When it expires, if it is a key that does. Admission judges; this ends what is under way by then.
     pub expires_at: Option<OffsetDateTime>,
     key_name: Option<String>,
@@ -34,7 +38,7 @@ impl Authority {
                 Principal::ApiKey { id, name: name.clone().unwrap_or_default(), owner: self.owner.clone() }
             }
             (Credential::Session(id), _) => {
-                Principal::Session { id, owner: self.owner.clone(), agent: client.to_owned() }
+                Principal::Session { id, owner: self.owner.clone(), agent: client.to_owned(), factor: self.factor }
             }
         }
     }
@@ -42,7 +46,13 @@ impl Authority {
     /// What a decision on this authority is based on.
     #[must_use]
     pub fn basis(&self, clusters_version: Option<i64>) -> Basis {
-        Basis { credential: self.credential, user: self.owner.id, user_version: self.user_version, clusters_version }
+        Basis {
+            credential: self.credential,
+            user: self.owner.id,
+            user_version: self.user_version,
+            role_version: self.role_version,
+            clusters_version,
+        }
     }
 }
 
@@ -52,6 +62,8 @@ impl From<KeyAuthority> for Authority {
             credential: Credential::Key(key.id),
             owner: key.owner,
             user_version: key.user_version,
+            role_version: key.role_version,
+            factor: SecondFactor::Missing,
             expires_at: key.expires_at,
             key_name: Some(key.name),
         }
@@ -64,6 +76,8 @@ impl From<SessionAuthority> for Authority {
             credential: Credential::Session(session.id),
             owner: session.owner,
             user_version: session.user_version,
+            role_version: session.role_version,
+            factor: session.factor,
             expires_at: None,
             key_name: None,
         }

@@ -2,8 +2,11 @@
 //! credential is still alive is the database's word at admission.
 
 mod authority;
+pub mod opaque;
 mod password;
+pub mod recovery;
 mod token;
+pub mod totp;
 
 pub use authority::{Authorities, Authority};
 pub use password::{PasswordError, Passwords};

@@ -5,7 +5,13 @@
 use crate::clock::{Random, RandomError};
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::sync::Semaphore;
 
 /// Why no password was hashed or checked.
@@ -14,9 +20,24 @@ pub enum PasswordError {
     /// No salt could be drawn.
     #[error(transparent)]
     Random(#[from] RandomError),
+    /// So many wait for their turn that this one is sent away.
+    #[error("too many passwords wait to be checked")]
+    Busy,
     /// The hasher failed, or its thread did.
     #[error("hashing a password failed")]
     Hashing,
+}
+
+/// The most that wait for their turn: some five seconds of them. More would be a flood, and wait in vain.
+const MOST_WAITING: usize = 64;
+
+/// Counts as one that waits until it is dropped, for its client may hang up.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Hashes and checks passwords.
@@ -25,6 +46,8 @@ pub struct Passwords {
     random: Random,
     /// Each hash takes a core and 19 MiB: a flood of sign-ins must not starve the requests with keys.
     turn: Arc<Semaphore>,
+    /// How many wait for their turn.
+    waiting: Arc<AtomicUsize>,
     /// Checked against where there is no user, so that they cannot be told apart by time.
     dummy: Arc<str>,
 }
@@ -47,7 +70,7 @@ impl Passwords {
     /// A hasher of one at a time.
     #[must_use]
     pub fn new(random: Random) -> Self {
-        Self { random, turn: Arc::new(Semaphore::new(1)), dummy: DUMMY.into() }
+        Self { random, turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), dummy: DUMMY.into() }
     }
 
     /// The hash of a password, as a PHC string.
@@ -61,6 +84,28 @@ impl Passwords {
             hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
         })
         .await?
+    }
+
+    /// The hashes of several texts under one salt, for recovery codes: equal texts have equal hashes.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub async fn hash_all(&self, texts: Vec<SecretString>, salt: [u8; 16]) -> Result<Vec<String>, PasswordError> {
+        self.blocking(move || {
+            let hash = |text: &SecretString| {
+                let hash = Argon2::default().hash_password_with_salt(text.expose_secret().as_bytes(), &salt);
+                hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
+            };
+            texts.iter().map(hash).collect()
+        })
+        .await?
+    }
+
+    /// Whether a hash was made with other parameters than those of today.
+    #[must_use]
+    pub fn is_outdated(hash: &str) -> bool {
+        let parameters = |hash: &str| hash.rsplitn(3, '$').nth(2).map(str::to_owned);
+        parameters(hash) != parameters(DUMMY)
     }
 
     /// Whether the password has this hash. Without a hash it takes as long, and has not.
@@ -77,8 +122,14 @@ impl Passwords {
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(PasswordError::Busy);
+        }
+        let waiting = Waiting(self.waiting.clone());
         // The turn goes along: a client that hangs up does not free it while its hash is still computed.
         let turn = self.turn.clone().acquire_owned().await.map_err(|_| PasswordError::Hashing)?;
+        drop(waiting);
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
@@ -101,5 +152,35 @@ mod tests {
         assert!(passwords.check("correct horse battery".into(), Some(&real)).await.unwrap());
         assert!(!passwords.check("wrong".into(), Some(&real)).await.unwrap());
         assert!(!passwords.check("anything".into(), None).await.unwrap());
+        assert!(
+            !Passwords::is_outdated(&real)
+                && Passwords::is_outdated("$argon2id$v=19$m=4096,t=3,p=1$c2FsdHNhbHQ$aGFzaA")
+        );
+    }
+
+    #[tokio::test]
+    async fn attack_244_a_flood_waits_in_a_short_queue() {
+        let passwords = Passwords::new(Random::system());
+        let tries: Vec<_> = (0..200)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.check("x".into(), None).await })
+            })
+            .collect();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let busy = tries.iter().filter(|task| task.is_finished()).count();
+        assert!(busy >= 200 - MOST_WAITING - 10, "{busy} were sent away");
+        tries.iter().for_each(tokio::task::JoinHandle::abort);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0, "who hangs up does not wait");
+    }
+
+    #[tokio::test]
+    async fn equal_codes_have_equal_hashes() {
+        let passwords = Passwords::new(Random::system());
+        let hashes = passwords.hash_all(vec!["a".into(), "a".into(), "b".into()], [1; 16]).await.unwrap();
+        assert_eq!(hashes[0], hashes[1]);
+        assert_ne!(hashes[0], hashes[2]);
+        assert_ne!(hashes[0], passwords.hash_all(vec!["a".into()], [2; 16]).await.unwrap()[0]);
     }
 }

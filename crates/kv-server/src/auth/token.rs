@@ -1,12 +1,14 @@
 //! Access tokens: signed names of sessions (JWT, RFC 7519, HS256), good for 30 minutes. What a session may do is never
 //! in its token; it is looked up.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use crate::keyfile::Keys;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use kv_authz::{SessionId, UserId};
+use parking_lot::RwLock;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{collections::HashMap, fmt, sync::Arc};
 use time::{Duration, OffsetDateTime};
 
 const ISSUER: &str = "kubevision";
@@ -36,12 +38,29 @@ pub struct AccessToken {
     pub expires_at: OffsetDateTime,
 }
 
-/// Signs and reads access tokens.
+/// Signs and reads access tokens: the newest key signs, and older ones still read, so that nobody is signed out when a key
+/// takes another's place.
 pub struct Tokens {
+    ring: RwLock<Arc<Ring>>,
+    validation: Validation,
+}
+
+struct Ring {
     kid: String,
     signing: EncodingKey,
-    reading: DecodingKey,
-    validation: Validation,
+    reading: HashMap<String, DecodingKey>,
+}
+
+impl Ring {
+    fn new(keys: &Keys) -> Self {
+        let reading = keys.all().map(|key| (kid(key), DecodingKey::from_secret(key))).collect();
+        Self { kid: kid(keys.newest()), signing: EncodingKey::from_secret(keys.newest()), reading }
+    }
+}
+
+/// Names a key without telling of it.
+fn kid(key: &[u8; 32]) -> String {
+    Sha256::digest(key).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for Tokens {
@@ -54,17 +73,20 @@ impl Tokens {
     /// How long a token is good for.
     pub const LIFETIME: Duration = Duration::minutes(30);
 
-    /// With a key of 32 bytes.
+    /// With these keys.
     #[must_use]
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub fn new(keys: &Keys) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
-        // Names the key without telling of it, so that a second key can take over one day.
-        let kid = Sha256::digest(key).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self { kid, signing: EncodingKey::from_secret(key), reading: DecodingKey::from_secret(key), validation }
+        Self { ring: RwLock::new(Arc::new(Ring::new(keys))), validation }
+    }
+
+    /// Goes on with other keys.
+    pub fn replace(&self, keys: &Keys) {
+        *self.ring.write() = Arc::new(Ring::new(keys));
     }
 
     /// A token for a session.
@@ -90,15 +112,18 @@ impl Tokens {
             iat: seconds(now),
             exp: seconds(expires_at),
         };
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
-        Ok(AccessToken { token: encode(&header, &claims, &self.signing)?.into(), expires_at })
+        let ring = self.ring.read().clone();
+        let header = Header { kid: Some(ring.kid.clone()), ..Header::new(Algorithm::HS256) };
+        Ok(AccessToken { token: encode(&header, &claims, &ring.signing)?.into(), expires_at })
     }
 
     /// The session a token names, if it is ours, whole and of the right kind.
     #[must_use]
     pub fn session(&self, token: &str) -> Option<SessionId> {
-        let data = decode::<Claims>(token, &self.reading, &self.validation).ok()?;
-        (data.header.kid.as_deref() == Some(&self.kid) && data.claims.typ == TYPE).then_some(data.claims.sid)
+        let header = decode_header(token).ok()?;
+        let ring = self.ring.read().clone();
+        let data = decode::<Claims>(token, ring.reading.get(header.kid.as_deref()?)?, &self.validation).ok()?;
+        (data.claims.typ == TYPE).then_some(data.claims.sid)
     }
 }
 
@@ -116,26 +141,34 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "jsonwebtoken compares with the system's time")]
     fn a_token_names_its_session() {
-        let tokens = Tokens::new(&[1; 32]);
+        let tokens = Tokens::new(&Keys::of(&[[1; 32]]));
         let (user, session) = (UserId::from_parts(1, [1; 10]), SessionId::from_parts(1, [2; 10]));
         let now = OffsetDateTime::now_utc();
         let token = tokens.sign(user, session, uuid::Uuid::nil(), now).unwrap();
         assert_eq!(tokens.session(token.token.expose_secret()), Some(session));
-        assert_eq!(Tokens::new(&[2; 32]).session(token.token.expose_secret()), None);
+        assert_eq!(Tokens::new(&Keys::of(&[[2; 32]])).session(token.token.expose_secret()), None);
+        // Another key signs from now on, and the token of the older one is still read.
+        tokens.replace(&Keys::of(&[[2; 32], [1; 32]]));
+        assert_eq!(tokens.session(token.token.expose_secret()), Some(session));
+        let newer = tokens.sign(user, session, uuid::Uuid::nil(), now).unwrap();
+        assert_eq!(Tokens::new(&Keys::of(&[[2; 32]])).session(newer.token.expose_secret()), Some(session));
+        tokens.replace(&Keys::of(&[[2; 32]]));
+        assert_eq!(tokens.session(token.token.expose_secret()), None);
         let old = tokens.sign(user, session, uuid::Uuid::nil(), now - Duration::minutes(31)).unwrap();
         assert_eq!(tokens.session(old.token.expose_secret()), None);
     }
 
     #[test]
     fn attacks_169_170_176_other_tokens_are_none() {
-        let tokens = Tokens::new(&[1; 32]);
+        let tokens = Tokens::new(&Keys::of(&[[1; 32]]));
         let good = || {
             json!({
                 "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "jti": "x", "iat": 1, "exp": 4_102_444_800_u64,
                 "sub": UserId::from_parts(1, [1; 10]), "sid": SessionId::from_parts(1, [2; 10]),
             })
         };
-        let kid = Some(tokens.kid.as_str());
+        let kid = kid(&[1; 32]);
+        let kid = Some(kid.as_str());
         assert!(tokens.session(&signed(&good(), kid)).is_some());
         assert!(tokens.session(&signed(&good(), None)).is_none());
         assert!(tokens.session(&signed(&good(), Some("../../etc/passwd"))).is_none());

@@ -131,6 +131,13 @@ impl ClusterAccess {
         Ok(access)
     }
 
+    /// The address of the API server, where it is written as one and not as a name.
+    #[must_use]
+    pub fn address(&self) -> Option<std::net::IpAddr> {
+        let uri: http::Uri = self.server().parse().ok()?;
+        uri.host()?.trim_matches(['[', ']']).parse().ok()
+    }
+
     /// Where the cluster is.
     #[must_use]
     pub fn server(&self) -> &str {

@@ -74,10 +74,30 @@ impl FromStr for Network {
     }
 }
 
+/// Some addresses and networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// From their written forms: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+    ///
+    /// # Errors
+    /// [`InvalidNetwork`].
+    pub fn new<T: AsRef<str>>(written: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
+        Ok(Self(written.into_iter().map(|entry| entry.as_ref().parse()).collect::<Result<_, _>>()?))
+    }
+
+    /// Whether the address is among them.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address.to_canonical()))
+    }
+}
+
 /// Which addresses may be connected to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    allowed: Vec<Network>,
+    allowed: Networks,
 }
 
 impl AddressPolicy {
@@ -86,8 +106,7 @@ impl AddressPolicy {
     /// # Errors
     /// [`InvalidNetwork`] if an entry is neither.
     pub fn new<T: AsRef<str>>(allowed: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
-        let allowed = allowed.into_iter().map(|entry| entry.as_ref().parse()).collect::<Result<_, _>>()?;
-        Ok(Self { allowed })
+        Ok(Self { allowed: Networks::new(allowed)? })
     }
 
     /// Whether an address may be connected to.
@@ -97,11 +116,7 @@ impl AddressPolicy {
     pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
         let real = embedded(address);
         let Some(kind) = special(real) else { return Ok(()) };
-        if self.allowed.iter().any(|network| network.contains(address) || network.contains(real)) {
-            Ok(())
-        } else {
-            Err(RefusedAddress { kind })
-        }
+        if self.allowed.contain(address) || self.allowed.contain(real) { Ok(()) } else { Err(RefusedAddress { kind }) }
     }
 }
 

@@ -41,6 +41,14 @@ impl KubeconfigSource {
 }
 
 impl ClusterAccess {
+    /// The contexts of a kubeconfig by name.
+    ///
+    /// # Errors
+    /// [`AccessError`] where it cannot be read.
+    pub fn contexts(yaml: &[u8]) -> Result<Vec<String>, AccessError> {
+        Ok(read(yaml)?.contexts.into_iter().map(|context| context.name).collect())
+    }
+
     /// Reads a kubeconfig: the named context, or else the current one.
     ///
     /// # Errors

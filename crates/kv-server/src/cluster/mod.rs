@@ -30,7 +30,7 @@ pub mod union;
 mod upstream;
 
 pub use access::{AccessError, ClusterAccess};
-pub use address::{AddressPolicy, InvalidNetwork, RefusedAddress};
+pub use address::{AddressPolicy, InvalidNetwork, Networks, RefusedAddress};
 pub use discovery::{Discovery, Served};
 pub use json::JsonError;
 pub use kubeconfig::KubeconfigSource;

@@ -5,8 +5,8 @@ use crate::{
     cluster::{ClusterAccess, ClusterName},
     failure::Failure,
 };
-use kv_authz::{ClusterId, action::AddCluster, audit::Target, authorize};
-use kv_store::NewCluster;
+use kv_authz::{ClusterId, action::AddCluster, audit::Target};
+use kv_store::{ClusterRecord, NewCluster};
 
 /// Where the sealed way in is kept; part of what it is sealed for.
 pub const PLACE: &str = "clusters.sealed";
@@ -15,19 +15,26 @@ pub const PLACE: &str = "clusters.sealed";
 ///
 /// # Errors
 /// [`Failure`]: 403 without `clusters:write`, 422 for the name, 409 where it is taken.
-pub async fn add_cluster(acting: Acting<'_>, name: &str, access: &ClusterAccess) -> Result<ClusterId, Failure> {
+pub async fn add_cluster(acting: &Acting<'_>, name: &str, access: &ClusterAccess) -> Result<ClusterRecord, Failure> {
     let app = acting.app;
-    let permit = authorize::<AddCluster>(acting.principal, Target::of("clusters").named(name), app.policy())?;
+    let permit = acting.authorize::<AddCluster>(Target::of("clusters").named(name))?;
     ClusterName::parse(name).map_err(|error| Failure::unprocessable("invalid_name", error.to_string()))?;
+    // A name is judged by what it resolves to, whenever it is connected to; an address is judged at once.
+    if let Some(address) = access.address() {
+        let allowed = app.config.clusters.allowed_addresses.check(address);
+        allowed.map_err(|error| Failure::unprocessable("refused_address", format!("{error}.")))?;
+    }
     let id: ClusterId = app.random.id(acting.occasion.now)?;
     let plain = access.to_bytes().map_err(|error| Failure::internal("writing a cluster's access", error))?;
     let sealed = app
         .sealer
         .seal(&plain, PLACE, id.uuid(), &app.random)
         .map_err(|error| Failure::internal("sealing a cluster's access", error))?;
-    let new = NewCluster { id, name: name.to_owned(), server: access.server().to_owned(), sealed };
+    let (name, server) = (name.to_owned(), access.server().to_owned());
+    let made = ClusterRecord { id, name: name.clone(), server: server.clone(), created_at: acting.occasion.now };
+    let new = NewCluster { id, name, server, sealed };
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.add_cluster(&permit, basis.as_ref(), &new, &occasion)).await?;
     app.reload_clusters().await?;
-    Ok(id)
+    Ok(made)
 }

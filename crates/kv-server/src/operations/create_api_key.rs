@@ -6,7 +6,6 @@ use kv_authz::{
     KeyId, Permit, UserId,
     action::{CreateApiKey, IssueApiKey},
     audit::Target,
-    authorize,
 };
 use kv_keys::ApiKey;
 use kv_store::{Basis, NewKey, Occasion};
@@ -46,7 +45,7 @@ const MAX_LIFE: Duration = Duration::days(3653);
 /// # Errors
 /// [`Failure`]: 403 to keys, 422 for the name or expiry, 409 for a taken name or too many keys.
 pub async fn create_api_key(acting: Acting<'_>, wanted: &Wanted) -> Result<Created, Failure> {
-    let permit = authorize::<CreateApiKey>(acting.principal, target(wanted), acting.app.policy())?;
+    let permit = acting.authorize::<CreateApiKey>(target(wanted))?;
     let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?.id;
     store(&acting, permit, owner, wanted).await
 }
@@ -56,7 +55,7 @@ pub async fn create_api_key(acting: Acting<'_>, wanted: &Wanted) -> Result<Creat
 /// # Errors
 /// [`Failure`], as above, and 404 for a user there is not.
 pub async fn issue_api_key(acting: Acting<'_>, owner: UserId, wanted: &Wanted) -> Result<Created, Failure> {
-    let permit = authorize::<IssueApiKey>(acting.principal, target(wanted), acting.app.policy())?;
+    let permit = acting.authorize::<IssueApiKey>(target(wanted))?;
     store(&acting, permit, owner, wanted).await
 }
 

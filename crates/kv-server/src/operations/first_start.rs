@@ -22,7 +22,7 @@ pub async fn first_start(app: &Arc<App>) -> Result<Option<SecretString>, Failure
         None => Some(password(app)?),
     };
     let password = given.or_else(|| made_up.clone());
-    match create_user(Acting::operator(app)?, NAME, "admin", password).await {
+    match create_user(&Acting::operator(app)?, NAME, "admin", password).await {
         Ok(_) => Ok(made_up),
         // Another server was first.
         Err(Failure::Conflict { .. }) => Ok(None),

@@ -6,7 +6,6 @@ use kv_authz::{
     KeyState, Principal, UserId,
     action::{ListApiKeys, ListUserApiKeys, ShowCurrentApiKey},
     audit::Target,
-    authorize,
 };
 use kv_store::{KeyFilter, KeyRecord, Page, PageRequest};
 
@@ -24,7 +23,7 @@ pub struct Listed {
 /// # Errors
 /// [`Failure`]: 403 to keys.
 pub async fn list_api_keys(acting: Acting<'_>, filter: KeyFilter, page: PageRequest) -> Result<Page<Listed>, Failure> {
-    authorize::<ListApiKeys>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    acting.authorize::<ListApiKeys>(Target::of("api-keys"))?;
     let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?.id;
     load(&acting, owner, filter, page).await
 }
@@ -39,7 +38,7 @@ pub async fn list_user_api_keys(
     filter: KeyFilter,
     page: PageRequest,
 ) -> Result<Page<Listed>, Failure> {
-    authorize::<ListUserApiKeys>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    acting.authorize::<ListUserApiKeys>(Target::of("api-keys"))?;
     let found = acting.app.with_store(move |store| store.find_user_by_id(user)).await?;
     found.ok_or(Failure::NotFound { what: "user" })?;
     load(&acting, user, filter, page).await
@@ -50,7 +49,7 @@ pub async fn list_user_api_keys(
 /// # Errors
 /// [`Failure`]: 404 to sessions.
 pub async fn show_current(acting: Acting<'_>) -> Result<Listed, Failure> {
-    authorize::<ShowCurrentApiKey>(acting.principal, Target::of("api-keys"), acting.app.policy())?;
+    acting.authorize::<ShowCurrentApiKey>(Target::of("api-keys"))?;
     let Principal::ApiKey { id, .. } = *acting.principal else {
         return Err(Failure::NotFound { what: "current API key; you are signed in as a person" });
     };

@@ -8,13 +8,18 @@ use kv_authz::{
     authorize,
 };
 use kv_store::ClusterRecord;
+use time::OffsetDateTime;
 
 /// The clusters the caller may know of, by name.
 ///
 /// # Errors
 /// [`Failure`].
-pub fn list_clusters(view: &View, policy: Policy) -> Result<Vec<&ClusterRecord>, Failure> {
-    authorize::<ListClusters>(&view.principal, Target::of("clusters"), policy)?;
+pub fn list_clusters<'a>(
+    view: &'a View,
+    policy: &Policy,
+    now: OffsetDateTime,
+) -> Result<Vec<&'a ClusterRecord>, Failure> {
+    authorize::<ListClusters>(&view.principal, Target::of("clusters"), policy, now)?;
     Ok(view.clusters.clusters.iter().filter(|cluster| may_know(view, cluster)).collect())
 }
 
@@ -22,8 +27,13 @@ pub fn list_clusters(view: &View, policy: Policy) -> Result<Vec<&ClusterRecord>,
 ///
 /// # Errors
 /// [`Failure`]: 404 for a cluster the caller may not know of.
-pub fn show_cluster<'a>(view: &'a View, name: &str, policy: Policy) -> Result<&'a ClusterRecord, Failure> {
-    authorize::<ShowCluster>(&view.principal, Target::of("clusters").named(name), policy)?;
+pub fn show_cluster<'a>(
+    view: &'a View,
+    name: &str,
+    policy: &Policy,
+    now: OffsetDateTime,
+) -> Result<&'a ClusterRecord, Failure> {
+    authorize::<ShowCluster>(&view.principal, Target::of("clusters").named(name), policy, now)?;
     let found = view.clusters.clusters.iter().find(|cluster| cluster.name == name);
     found.filter(|cluster| may_know(view, cluster)).ok_or(Failure::NotFound { what: "cluster" })
 }

@@ -2,7 +2,11 @@
 
 use super::Acting;
 use crate::failure::Failure;
-use kv_authz::{action::ListUsers, audit::Target, authorize};
+use kv_authz::{
+    UserId,
+    action::{ListUsers, ShowUser},
+    audit::Target,
+};
 use kv_store::{Page, PageRequest, UserRecord};
 
 /// A page of users, the newest first.
@@ -10,8 +14,17 @@ use kv_store::{Page, PageRequest, UserRecord};
 /// # Errors
 /// [`Failure`]: 403 without `users:read`.
 pub async fn list_users(acting: Acting<'_>, page: PageRequest) -> Result<Page<UserRecord>, Failure> {
-    authorize::<ListUsers>(acting.principal, Target::of("users"), acting.app.policy())?;
+    acting.authorize::<ListUsers>(Target::of("users"))?;
     acting.app.with_store(move |store| store.list_users(page)).await
+}
+
+/// A user by id.
+///
+/// # Errors
+/// [`Failure`]: 403 without `users:read`, 404 for a user there is not.
+pub async fn show_user(acting: &Acting<'_>, user: UserId) -> Result<UserRecord, Failure> {
+    acting.authorize::<ShowUser>(Target::of("users"))?;
+    acting.find_user(user).await
 }
 
 /// The user of a name.
@@ -19,7 +32,7 @@ pub async fn list_users(acting: Acting<'_>, page: PageRequest) -> Result<Page<Us
 /// # Errors
 /// [`Failure`]: 403 without `users:read`, 404 for a user there is not.
 pub async fn find_user(acting: Acting<'_>, name: &str) -> Result<UserRecord, Failure> {
-    authorize::<ListUsers>(acting.principal, Target::of("users").named(name), acting.app.policy())?;
+    acting.authorize::<ListUsers>(Target::of("users").named(name))?;
     let name = name.to_owned();
     let found = acting.app.with_store(move |store| store.find_user(&name)).await?;
     found.ok_or(Failure::NotFound { what: "user" })

@@ -3,23 +3,45 @@
 
 pub mod add_cluster;
 pub mod assign_user;
+pub mod change_user;
 pub mod create_api_key;
 pub mod create_user;
-pub mod disable_user;
+pub mod delete_user;
+pub mod export_audit;
 pub mod first_start;
 pub mod list_api_keys;
 pub mod list_clusters;
 pub mod list_users;
+pub mod passwords;
+pub mod prove;
+pub mod purge_audit;
 pub mod reach_cluster;
 pub mod read_audit;
+pub mod register_contexts;
 pub mod remove_cluster;
+pub mod reseal;
 pub mod revoke_api_key;
+pub mod roles;
+pub mod second_factor;
+pub mod sessions;
+pub mod show_oneself;
 pub mod sign_in;
 pub mod sign_out;
+pub mod visit;
 
-use crate::{admission::Guard, app::App, clock::RandomError, failure::Failure};
-use kv_authz::{EntryId, Principal, UserId, audit::Origin};
-use kv_store::{Basis, Credential, Occasion};
+use crate::{
+    admission::{Guard, Reaching},
+    app::App,
+    clock::RandomError,
+    failure::Failure,
+};
+use kv_authz::{
+    Denied, EntryId, KeyId, Owner, Permit, Principal, Role, UserId,
+    action::OwnAction,
+    audit::{Origin, Target},
+    kubernetes::authorize_kubernetes,
+};
+use kv_store::{Basis, Credential, Occasion, UserRecord};
 use std::sync::Arc;
 
 /// Who acts, on what basis, and for which entry of the audit log.
@@ -55,6 +77,23 @@ impl<'a> Acting<'a> {
         })
     }
 
+    /// Decides on an act by kv-authz's table, as things are for this entry.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn authorize<A: OwnAction>(&self, target: Target) -> Result<Permit<A>, Denied> {
+        kv_authz::authorize(self.principal, target, self.app.policy(), self.occasion.now)
+    }
+
+    /// A user by id, for an act that was authorised already.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`] for a user there is not.
+    pub async fn find_user(&self, user: UserId) -> Result<UserRecord, Failure> {
+        let found = self.app.with_store(move |store| store.find_user_by_id(user)).await?;
+        found.ok_or(Failure::NotFound { what: "user" })
+    }
+
     /// Ends everything else a credential is doing, and returns when it has ended.
     pub async fn cut(&self, credential: Credential) {
         if let Some(guard) = &self.guard {
@@ -71,12 +110,74 @@ impl<'a> Acting<'a> {
         self.app.in_flight.cut_keys(user).await;
     }
 
+    /// The same for all of a user's sessions. One that acts on itself may answer.
+    pub async fn cut_sessions(&self, user: UserId) {
+        if let Some(guard) = self.guard.as_ref().filter(|_| !self.principal.is_api_key()) {
+            guard.exempt_user(user);
+        }
+        self.app.in_flight.cut_sessions(user).await;
+    }
+
+    /// Ends what users are doing in clusters and may do no longer, now that rights were taken from them.
+    ///
+    /// # Errors
+    /// [`Failure`] where their rights cannot be read; everything they are doing in clusters has ended then.
+    pub async fn cut_beyond_rights(&self, users: Vec<UserId>) -> Result<(), Failure> {
+        let app = self.app;
+        for user in users {
+            let found = app.with_store(move |store| store.find_user_by_id(user)).await;
+            let owner = match &found {
+                Ok(Some(record)) => Some(Arc::new(Owner {
+                    id: record.id,
+                    name: record.name.clone(),
+                    role: record.role.clone(),
+                    assignments: record.assignments.clone(),
+                })),
+                Ok(None) | Err(_) => None,
+            };
+            let now = app.clock.now();
+            // As a key of theirs would be judged: nobody is asked for a code in the middle of a request.
+            let principal = owner.map(|owner| Principal::ApiKey { id: KeyId::NIL, name: String::new(), owner });
+            let ended = |whose: UserId, what: &Reaching| {
+                whose == user
+                    && principal.as_ref().is_none_or(|principal| {
+                        match authorize_kubernetes(principal, &what.target, app.policy(), now) {
+                            Ok(allowed) => what.reveals && allowed.mask_secrets,
+                            Err(_) => true,
+                        }
+                    })
+            };
+            app.in_flight.cut_reaching(ended).await;
+            found?;
+        }
+        Ok(())
+    }
+
     /// The same for all of a user's credentials.
     pub async fn cut_user(&self, user: UserId) {
         if let Some(guard) = &self.guard {
             guard.exempt_user(user);
         }
         self.app.in_flight.cut_user(user).await;
+    }
+}
+
+/// A role by its name, built-in or custom.
+///
+/// # Errors
+/// [`Failure::Invalid`] for one there is not.
+pub async fn find_role(app: &Arc<App>, name: &str) -> Result<Role, Failure> {
+    if let Some(role) = Role::built_in(name) {
+        return Ok(role);
+    }
+    let wanted = name.to_owned();
+    match app.with_store(move |store| store.find_role(&wanted)).await? {
+        Some(role) => Ok(Role::Custom { id: role.id, name: role.name, grants: role.grants }),
+        None => {
+            let known: Vec<_> = Role::BUILT_IN.iter().map(|role| role.name().to_owned()).collect();
+            let detail = format!("There is no such role. The built-in ones are {}.", known.join(", "));
+            Err(Failure::unprocessable("unknown_role", detail))
+        }
     }
 }
 

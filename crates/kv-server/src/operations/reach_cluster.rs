@@ -4,7 +4,7 @@
 //! whatever was begun is put on record even if its client is gone.
 
 use crate::{
-    admission::Guard,
+    admission::{Guard, Reaching},
     api::input::Body,
     caller::{Begun, Caller, View, bypassed_second_factor},
     cluster::{
@@ -102,10 +102,14 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
             return Err(Failure::Stale);
         }
         let target = path.target(id, &cluster);
-        let Allowed { reach, mask_secrets, .. } = authorize_kubernetes(&view.principal, &target)?;
+        let app = caller.app();
+        let Allowed { reach, mask_secrets, .. } =
+            authorize_kubernetes(&view.principal, &target, app.policy(), app.clock.now())?;
         let body = checked_body(&wanted.body, &path, mask_secrets)?;
         let reveals = target.is_secret() && wanted.verb.is_read() && !mask_secrets;
         let detail = if reveals { bypassed_second_factor(view) } else { Detail::none() };
+        // Before it is admitted: either that sees the rights taken away, or who takes them sees this.
+        caller.guard().reaches(Reaching { target, reveals });
         let plan = Plan { path: path.clone(), query: query.clone(), reach, mask: mask_secrets, body };
         Ok((plan, detail))
     };

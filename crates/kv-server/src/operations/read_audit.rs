@@ -2,7 +2,7 @@
 
 use super::Acting;
 use crate::failure::Failure;
-use kv_authz::{action::ReadAuditLog, audit::Target, authorize};
+use kv_authz::{action::ReadAuditLog, audit::Target};
 use kv_store::{AuditFilter, AuditRecord, Page, PageRequest};
 
 /// A page of entries, the newest first.
@@ -14,6 +14,6 @@ pub async fn read_audit(
     filter: AuditFilter,
     page: PageRequest,
 ) -> Result<Page<AuditRecord>, Failure> {
-    authorize::<ReadAuditLog>(acting.principal, Target::of("audit-logs"), acting.app.policy())?;
+    acting.authorize::<ReadAuditLog>(Target::of("audit-logs"))?;
     acting.app.with_store(move |store| store.read_audit(&filter, page)).await
 }

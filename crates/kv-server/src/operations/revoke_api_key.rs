@@ -6,7 +6,6 @@ use kv_authz::{
     Action, KeyId, Permit, Principal, UserId,
     action::{RevokeApiKey, RevokeCurrentApiKey, RevokeUserApiKeys},
     audit::Target,
-    authorize,
 };
 use kv_store::Credential;
 
@@ -16,16 +15,15 @@ use kv_store::Credential;
 /// [`Failure`]: 404 for a key the caller may not see, 403 to keys.
 pub async fn revoke_api_key(acting: Acting<'_>, key: KeyId, reason: Option<String>) -> Result<(), Failure> {
     let found = acting.app.with_store(move |store| store.find_key(key)).await?;
-    let policy = acting.app.policy();
     // Asked first, so that a key learns the same whether the other key exists or not.
-    authorize::<RevokeApiKey>(acting.principal, Target::of("api-keys"), policy)?;
+    acting.authorize::<RevokeApiKey>(Target::of("api-keys"))?;
     let record = found.ok_or(Failure::NotFound { what: "API key" })?;
     let target = Target::of("api-keys").named(&record.name);
     if acting.principal.owner().is_some_and(|owner| owner.id == record.owner) {
-        let permit = authorize::<RevokeApiKey>(acting.principal, target, policy)?;
+        let permit = acting.authorize::<RevokeApiKey>(target)?;
         return revoke(&acting, permit, record.owner, key, reason).await;
     }
-    match authorize::<RevokeUserApiKeys>(acting.principal, target, policy) {
+    match acting.authorize::<RevokeUserApiKeys>(target) {
         Ok(permit) => revoke(&acting, permit, record.owner, key, reason).await,
         Err(_) => Err(Failure::NotFound { what: "API key" }),
     }
@@ -41,11 +39,10 @@ pub async fn revoke_user_api_key(
     key: KeyId,
     reason: Option<String>,
 ) -> Result<(), Failure> {
-    let policy = acting.app.policy();
-    authorize::<RevokeUserApiKeys>(acting.principal, Target::of("api-keys"), policy)?;
+    acting.authorize::<RevokeUserApiKeys>(Target::of("api-keys"))?;
     let found = acting.app.with_store(move |store| store.find_key(key)).await?;
     let record = found.filter(|record| record.owner == user).ok_or(Failure::NotFound { what: "API key" })?;
-    let permit = authorize::<RevokeUserApiKeys>(acting.principal, Target::of("api-keys").named(&record.name), policy)?;
+    let permit = acting.authorize::<RevokeUserApiKeys>(Target::of("api-keys").named(&record.name))?;
     revoke(&acting, permit, user, key, reason).await
 }
 
@@ -59,11 +56,11 @@ pub async fn revoke_all_user_api_keys(
     reason: Option<String>,
 ) -> Result<usize, Failure> {
     let app = acting.app;
-    authorize::<RevokeUserApiKeys>(acting.principal, Target::of("api-keys"), app.policy())?;
+    acting.authorize::<RevokeUserApiKeys>(Target::of("api-keys"))?;
     let found = app.with_store(move |store| store.find_user_by_id(user)).await?;
     let name = found.ok_or(Failure::NotFound { what: "user" })?.name;
     let target = Target::of("api-keys").named(name);
-    let permit = authorize::<RevokeUserApiKeys>(acting.principal, target, app.policy())?;
+    let permit = acting.authorize::<RevokeUserApiKeys>(target)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     let keys = app
         .with_store(move |store| store.revoke_all_keys(&permit, basis.as_ref(), user, reason.as_deref(), &occasion))
@@ -82,7 +79,7 @@ pub async fn revoke_current(acting: Acting<'_>) -> Result<(), Failure> {
         return Err(Failure::NotFound { what: "current API key; you are signed in as a person" });
     };
     let target = Target::of("api-keys").named(name);
-    let permit = authorize::<RevokeCurrentApiKey>(acting.principal, target, acting.app.policy())?;
+    let permit = acting.authorize::<RevokeCurrentApiKey>(target)?;
     revoke(&acting, permit, owner.id, id, None).await
 }
 

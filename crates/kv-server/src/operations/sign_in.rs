@@ -1,73 +1,209 @@
-//! Sign in with a password. Unknown user, wrong password, disabled user: the same answer in the same time.
+//! Sign in: a password, and for those who have one a second factor in a second step. Unknown user, wrong password, disabled
+//! user: the same answer in the same time.
 
+use super::{
+    prove::{self, Shown},
+    visit::{Visit, Whose},
+};
 use crate::{
-    app::App,
-    auth::{AccessToken, Passwords, Tokens},
+    auth::{
+        AccessToken, Passwords,
+        opaque::{Kind, Opaque},
+    },
     failure::Failure,
 };
 use kv_authz::{
-    Actor, EntryId,
-    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+    SessionId, UserId,
+    audit::{Detail, Event, Fact, Finish},
 };
-use kv_store::{ActError, NewSession, SignIn, admission::Request};
+use kv_store::{ActError, Challenge, NewSession, SignIn};
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 /// How long a session lasts without being renewed.
-const SESSION_LIFETIME: Duration = Duration::hours(12);
+pub const SESSION_LIFETIME: Duration = Duration::hours(12);
+/// How long a password that was accepted waits for the second factor.
+const CHALLENGE_LIFETIME: Duration = Duration::minutes(5);
 
-/// Signs in.
+/// What signing in gives.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// A session.
+    Session(Tokens),
+    /// The second factor is asked for; this names the sign-in until it is shown.
+    SecondFactorRequired(SecretString),
+}
+
+/// The tokens of a session.
+#[derive(Debug)]
+pub struct Tokens {
+    /// To be sent with requests.
+    pub access: AccessToken,
+    /// To renew the session with, once.
+    pub refresh: SecretString,
+}
+
+/// Signs in with a password.
 ///
 /// # Errors
-/// [`Failure`]: 401 `invalid_credentials`, 429 for an address that tries too often.
-pub async fn sign_in(
-    app: &Arc<App>,
-    id: EntryId,
-    origin: Origin,
-    username: &str,
-    password: SecretString,
-) -> Result<AccessToken, Failure> {
-    if let Some(address) = origin.ip {
-        app.limiter.take_sign_in(address).map_err(Failure::Limited)?;
-    }
+/// [`Failure`]: 401 `invalid_credentials`, 429 for an address that tries too often or a name that failed too often.
+pub async fn sign_in(visit: &Visit<'_>, username: &str, password: SecretString) -> Result<SignedIn, Failure> {
+    let app = visit.app;
+    visit.limit()?;
     if password.expose_secret().len() > Passwords::MAX {
         return Err(Failure::invalid("password_too_long", "A password has at most 1024 bytes."));
     }
     let wanted = username.to_owned();
     let user = app.with_store(move |store| store.sign_in(&wanted)).await?;
+    // A name that nobody has is throttled like any other.
+    let subject = visit.subject(Whose::Name(username), user.as_ref().map(|user| user.id)).await?;
+    visit.count_attempt(subject.clone()).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
-    let matches =
-        app.passwords.check(password, hash).await.map_err(|error| Failure::internal("checking a password", error))?;
-    match &user {
-        Some(user) if matches && !user.disabled => match begin(app, id, origin.clone(), user).await {
-            Err(Failure::Unauthorized { .. } | Failure::Stale) => refuse(app, id, origin, Some(user)).await,
-            done => done,
-        },
-        other => refuse(app, id, origin, other.as_ref()).await,
+    let matches = app.passwords.check(password.clone(), hash).await?;
+    let Some(user) = user.as_ref().filter(|user| matches && !user.disabled) else {
+        return refuse(visit, user.as_ref()).await;
+    };
+    renew_hash(visit, user, password).await?;
+    let begun = match user.has_second_factor {
+        true => challenge(visit, user).await,
+        false => begin(visit, user).await.map(SignedIn::Session),
+    };
+    match begun {
+        Err(Failure::Unauthorized { .. } | Failure::Stale) => refuse(visit, Some(user)).await,
+        Ok(signed_in) => {
+            visit.forget_failures(subject).await?;
+            Ok(signed_in)
+        }
+        failed => failed,
     }
 }
 
-async fn begin(app: &Arc<App>, id: EntryId, origin: Origin, user: &SignIn) -> Result<AccessToken, Failure> {
+/// Shows the second factor for a password that was accepted.
+///
+/// # Errors
+/// [`Failure`]: 401 for a token that does not count, 401 `invalid_code`, 429 after too many wrong codes.
+pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: Shown) -> Result<Tokens, Failure> {
+    let app = visit.app;
+    visit.limit()?;
     let now = app.clock.now();
-    let session = NewSession {
-        id: app.random.id(now)?,
+    let digest = Opaque::digest(Kind::Challenge, token).ok_or_else(no_challenge)?;
+    let agent = visit.origin.user_agent.clone();
+    let challenge = app.with_store(move |store| store.find_challenge(&digest, &agent, now)).await?;
+    let challenge = challenge.ok_or_else(no_challenge)?;
+    let user = challenge.user;
+    let found = app.with_store(move |store| store.sign_in_by_id(user)).await?;
+    let found = found.filter(|found| !found.disabled).ok_or_else(no_challenge)?;
+    let proof = match prove::prove(app, user, &shown).await {
+        Ok(proof) => proof,
+        Err(failure) => return Err(wrong_code(visit, &found, failure).await),
+    };
+    let (session, tokens) = new_session(visit, user, challenge.user_version, Some(now))?;
+    let entry = visit.entry(Event::AuthLogin, Some(&found));
+    let begun =
+        app.with_store(move |store| store.begin_session_by_factor((&challenge, &proof), &session, &entry, now)).await;
+    match begun {
+        Ok(()) => {
+            prove::forget_failures(app, user).await?;
+            Ok(tokens)
+        }
+        Err(Failure::Unauthorized { .. } | Failure::Stale) => Err(no_challenge()),
+        Err(failure) => Err(wrong_code(visit, &found, failure).await),
+    }
+}
+
+/// A wrong code is a refused sign-in, and on record as one; other failures are what they are.
+async fn wrong_code(visit: &Visit<'_>, user: &SignIn, failure: Failure) -> Failure {
+    if failure.code() != Failure::wrong_code().code() {
+        return failure;
+    }
+    let refused = Failure::Invalid { status: 401, code: "invalid_code", detail: Failure::wrong_code().to_string() };
+    let detail = Detail::none().with(Fact::Code, refused.code()).with(Fact::Reason, "wrong code");
+    match visit.report(Event::AuthLogin, Some(user), Finish::with_status(401).because(detail)).await {
+        Ok(()) => refused,
+        Err(unavailable) => unavailable,
+    }
+}
+
+fn no_challenge() -> Failure {
+    Failure::Invalid {
+        status: 401,
+        code: "invalid_mfa_token",
+        detail: "The `mfa_token` is not known, was used, is over, or is another client's. Sign in again.".into(),
+    }
+}
+
+async fn challenge(visit: &Visit<'_>, user: &SignIn) -> Result<SignedIn, Failure> {
+    let app = visit.app;
+    let now = app.clock.now();
+    let token = Opaque::draw(Kind::Challenge, &app.random)?;
+    let challenge = Challenge {
+        digest: token.digest,
         user: user.id,
         user_version: user.version,
-        expires_at: now + SESSION_LIFETIME,
+        user_agent: visit.origin.user_agent.clone(),
+        expires_at: now + CHALLENGE_LIFETIME,
     };
-    let entry = entry(id, origin, Some(user));
-    let token = app
-        .tokens
-        .sign(user.id, session.id, app.random.id(now)?, now)
-        .map_err(|error| Failure::internal("signing a token", error))?;
-    app.with_store(move |store| -> Result<(), ActError<_>> { store.begin_session(&session, &entry, now) }).await?;
-    debug_assert!(Tokens::LIFETIME <= SESSION_LIFETIME);
-    Ok(token)
+    let entry = visit.entry(Event::AuthChallenge, Some(user));
+    app.with_store(move |store| store.begin_challenge(&challenge, &entry, now)).await?;
+    Ok(SignedIn::SecondFactorRequired(token.text))
+}
+
+async fn begin(visit: &Visit<'_>, user: &SignIn) -> Result<Tokens, Failure> {
+    let (session, tokens) = new_session(visit, user.id, user.version, None)?;
+    let (entry, now) = (visit.entry(Event::AuthLogin, Some(user)), visit.app.clock.now());
+    visit
+        .app
+        .with_store(move |store| -> Result<(), ActError<_>> { store.begin_session(&session, &entry, now) })
+        .await?;
+    Ok(tokens)
+}
+
+fn new_session(
+    visit: &Visit<'_>,
+    user: UserId,
+    user_version: i64,
+    factor_shown_at: Option<OffsetDateTime>,
+) -> Result<(NewSession, Tokens), Failure> {
+    let app = visit.app;
+    let now = app.clock.now();
+    let refresh = Opaque::draw(Kind::Refresh, &app.random)?;
+    let id: SessionId = app.random.id(now)?;
+    let session = NewSession {
+        id,
+        user,
+        user_version,
+        expires_at: now + SESSION_LIFETIME,
+        factor_shown_at,
+        refresh: refresh.digest,
+    };
+    let access = access_token(visit, user, id, now)?;
+    Ok((session, Tokens { access, refresh: refresh.text }))
+}
+
+/// An access token of a session.
+///
+/// # Errors
+/// [`Failure::Internal`].
+pub(super) fn access_token(
+    visit: &Visit<'_>,
+    user: UserId,
+    session: SessionId,
+    now: OffsetDateTime,
+) -> Result<AccessToken, Failure> {
+    let app = visit.app;
+    let token = app.tokens.sign(user, session, app.random.id(now)?, now);
+    token.map_err(|error| Failure::internal("signing a token", error))
+}
+
+/// A hash that was made with other parameters is made anew, now that the password is at hand.
+async fn renew_hash(visit: &Visit<'_>, user: &SignIn, password: SecretString) -> Result<(), Failure> {
+    let Some(old) = user.password_hash.clone().filter(|hash| Passwords::is_outdated(hash)) else { return Ok(()) };
+    let (id, new) = (user.id, visit.app.passwords.hash(password).await?);
+    visit.app.with_store(move |store| store.rehash_password(id, &old, &new)).await
 }
 
 /// Puts the refusal on record, then answers. A name nobody has is not kept: people type passwords there.
-async fn refuse(app: &Arc<App>, id: EntryId, origin: Origin, user: Option<&SignIn>) -> Result<AccessToken, Failure> {
+async fn refuse(visit: &Visit<'_>, user: Option<&SignIn>) -> Result<SignedIn, Failure> {
     let refused = Failure::Invalid {
         status: 401,
         code: "invalid_credentials",
@@ -79,27 +215,6 @@ async fn refuse(app: &Arc<App>, id: EntryId, origin: Origin, user: Option<&SignI
         Some(_) => "wrong password",
     };
     let detail = Detail::none().with(Fact::Code, refused.code()).with(Fact::Reason, reason);
-    let request = Request {
-        entry: entry(id, origin, user),
-        basis: None,
-        finish: Some(Finish::with_status(401).because(detail)),
-        count: 1,
-        audited: true,
-    };
-    let batcher = app.batcher().ok_or(Failure::Unavailable { step: "admission has stopped", source: None })?;
-    batcher.admit(request).await?;
+    visit.report(Event::AuthLogin, user, Finish::with_status(401).because(detail)).await?;
     Err(refused)
-}
-
-fn entry(id: EntryId, origin: Origin, user: Option<&SignIn>) -> Entry {
-    let actor = match user {
-        Some(user) => Actor {
-            user_id: Some(user.id),
-            user: user.name.clone(),
-            agent: crate::agent::client(&origin.user_agent),
-            key_id: None,
-        },
-        None => Actor::anonymous(),
-    };
-    Entry { id, actor, event: Event::AuthLogin, target: Target::of("sessions"), origin, detail: Detail::none() }
 }

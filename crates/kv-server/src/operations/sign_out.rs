@@ -2,7 +2,7 @@
 
 use super::Acting;
 use crate::failure::Failure;
-use kv_authz::{Principal, action::EndSession, audit::Target, authorize};
+use kv_authz::{Principal, action::EndSession, audit::Target};
 use kv_store::Credential;
 
 /// Ends the caller's session.
@@ -10,12 +10,12 @@ use kv_store::Credential;
 /// # Errors
 /// [`Failure`]: 403 to keys.
 pub async fn sign_out(acting: Acting<'_>) -> Result<(), Failure> {
-    let permit = authorize::<EndSession>(acting.principal, Target::of("sessions"), acting.app.policy())?;
-    let (Principal::Session { id, .. }, Some(basis)) = (acting.principal, acting.basis) else {
+    let permit = acting.authorize::<EndSession>(Target::of("sessions"))?;
+    let (Principal::Session { id, owner, .. }, Some(basis)) = (acting.principal, acting.basis) else {
         return Err(Failure::NotFound { what: "session" });
     };
-    let (id, occasion) = (*id, acting.occasion.clone());
-    acting.app.with_store(move |store| store.end_session(&permit, &basis, id, &occasion)).await?;
+    let (id, owner, occasion) = (*id, owner.clone(), acting.occasion.clone());
+    acting.app.with_store(move |store| store.end_session(&permit, Some(&basis), (owner.id, id), &occasion)).await?;
     acting.cut(Credential::Session(id)).await;
     Ok(())
 }

@@ -2,12 +2,12 @@
 -- batch had arrived. `basis::Standing::verdict` says the same in Rust for SQLite.
 WITH request AS (
     SELECT * FROM unnest(
-        $1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::boolean[],
-        $6::bytea[], $7::bytea[], $8::text[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[], $21::text[],
-        $22::text[]
+        $1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[],
+        $7::bytea[], $8::bytea[], $9::text[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::text[],
+        $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::text[],
+        $23::text[]
     ) WITH ORDINALITY AS r (
-        kind, credential, user_version, clusters_version, audited,
+        kind, credential, user_version, clusters_version, role_version, audited,
         id, user_id, user_name, agent, key_id, action, resource, resource_name,
         cluster, namespace, ip, user_agent, request_id, count, status_code, outcome,
         detail, position
@@ -26,6 +26,7 @@ WITH request AS (
             WHEN u.disabled_at IS NOT NULL THEN 'owner_disabled'
             WHEN coalesce(k.expires_at, s.expires_at) <= clock.now THEN 'expired'
             WHEN u.version <> r.user_version OR v.version <> r.clusters_version THEN 'stale'
+            WHEN r.role_version IS NOT NULL AND o.version IS DISTINCT FROM r.role_version THEN 'stale'
             ELSE 'admitted'
         END AS verdict
     FROM request r
@@ -33,6 +34,7 @@ WITH request AS (
     LEFT JOIN api_keys k ON r.kind = 1 AND k.id = r.credential
     LEFT JOIN sessions s ON r.kind = 2 AND s.id = r.credential
     LEFT JOIN users u ON u.id = coalesce(k.user_id, s.user_id)
+    LEFT JOIN roles o ON r.role_version IS NOT NULL AND o.id = u.role
     LEFT JOIN revisions v ON r.clusters_version IS NOT NULL AND v.name = 'clusters'
 ), written AS (
     INSERT INTO audit_entries (

@@ -7,7 +7,7 @@
 mod postgres;
 mod sqlite;
 
-use crate::{audit, backend::AnyConn, basis::Basis, error::Result, row, store::Store};
+use crate::{audit, backend::AnyConn, basis::Basis, error::Result, print::Item, row, store::Store};
 use kv_authz::{
     Unusable,
     audit::{Entry, Finish},
@@ -70,10 +70,12 @@ impl Store {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        self.admission(|conn| match conn {
+        let (decisions, written) = self.admission(|conn| match conn {
             AnyConn::Pg(pg) => postgres::admit(pg, batch),
             AnyConn::Sqlite(_) => sqlite::admit(conn, batch, row::micros(now)),
-        })
+        })?;
+        self.ledger().note_all(written);
+        Ok(decisions)
     }
 
     /// Writes down how entries ended. Each at most once: a second end of the same entry is left out.
@@ -84,12 +86,15 @@ impl Store {
         if ends.is_empty() {
             return Ok(());
         }
-        self.admission(|conn| match conn {
+        let written: Vec<Item> = self.admission(|conn| match conn {
             AnyConn::Pg(pg) => postgres::end_entries(pg, ends, row::micros(now)),
             AnyConn::Sqlite(_) => crate::transaction::write(conn, |conn| {
-                ends.iter().try_for_each(|end| audit::insert_outcome(conn, end, row::micros(now)))
+                let written = ends.iter().map(|end| audit::insert_outcome(conn, end, row::micros(now)));
+                Ok(written.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
             }),
-        })
+        })?;
+        self.ledger().note_all(written);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     audit::Row,
     basis::Credential,
     error::{Result, StoreError},
+    print::{Item, Kind, Print},
     row::{self, bytes},
     schema::api_keys,
 };
@@ -14,6 +15,7 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Binary, Bool, Nullable, Text},
 };
+use std::collections::HashSet;
 
 /// The columns of a batch, one array each, in the order of the statement's parameters.
 #[derive(Default)]
@@ -22,6 +24,7 @@ struct Batch {
     credential: Vec<Vec<u8>>,
     user_version: Vec<i64>,
     clusters_version: Vec<Option<i64>>,
+    role_version: Vec<Option<i64>>,
     audited: Vec<bool>,
     id: Vec<Vec<u8>>,
     user_id: Vec<Option<Vec<u8>>>,
@@ -40,6 +43,8 @@ struct Batch {
     status_code: Vec<Option<i64>>,
     outcome: Vec<Option<&'static str>>,
     detail: Vec<String>,
+    /// What is to be sealed of each, as far as it is known before.
+    prints: Vec<Print>,
 }
 
 impl Batch {
@@ -53,8 +58,10 @@ impl Batch {
         self.credential.push(credential);
         self.user_version.push(request.basis.map_or(0, |basis| basis.user_version));
         self.clusters_version.push(request.basis.and_then(|basis| basis.clusters_version));
+        self.role_version.push(request.basis.and_then(|basis| basis.role_version));
         self.audited.push(request.audited);
         let row = Row::of(request);
+        self.prints.push(row.print_of_acts(row.action));
         self.id.push(row.id);
         self.user_id.push(row.user_id);
         self.user_name.push(row.user_name);
@@ -85,7 +92,7 @@ impl QueryId for Batch {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl RunQueryDsl<PgConnection> for Batch {}
+impl RunQueryDsl<PgConnection> for &Batch {}
 
 /// The statement without its `$n`: Diesel writes each placeholder itself, in order.
 const ADMIT: &str = include_str!("admit.sql");
@@ -100,7 +107,8 @@ impl QueryFragment<Pg> for Batch {
             )+};
         }
         bind! {
-            kind: BigInt, credential: Binary, user_version: BigInt, clusters_version: Nullable<BigInt>, audited: Bool,
+            kind: BigInt, credential: Binary, user_version: BigInt, clusters_version: Nullable<BigInt>, role_version: Nullable<BigInt>,
+            audited: Bool,
             id: Binary, user_id: Nullable<Binary>, user_name: Text, agent: Text, key_id: Nullable<Binary>, action: Text,
             resource: Text, resource_name: Nullable<Text>, cluster: Nullable<Text>, namespace: Nullable<Text>,
             ip: Nullable<Text>, user_agent: Text, request_id: Text, count: BigInt, status_code: Nullable<BigInt>,
@@ -130,27 +138,38 @@ impl Pieces {
     }
 }
 
-pub(super) fn admit(conn: &mut PgConnection, requests: &[Request]) -> Result<Vec<Decision>> {
+pub(super) fn admit(conn: &mut PgConnection, requests: &[Request]) -> Result<(Vec<Decision>, Vec<Item>)> {
     let mut batch = Batch::default();
     requests.iter().for_each(|request| batch.push(request));
-    let rows: Vec<(i64, String, i64, bool)> = batch.load(conn)?;
+    let rows: Vec<(i64, String, i64, bool)> = (&batch).load(conn)?;
     if rows.len() != requests.len() {
         return Err(StoreError::Unreadable { what: "verdict" });
     }
-    rows.into_iter()
-        .zip(requests)
-        .map(|((_, verdict, now, newly_expired), request)| {
-            if newly_expired {
-                mark_expired(conn, request, now)?;
+    let (mut decisions, mut written) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    let prints = std::mem::take(&mut batch.prints);
+    for (n, ((_, text, now, newly_expired), print)) in rows.into_iter().zip(prints).enumerate() {
+        if newly_expired {
+            mark_expired(conn, &requests[n], now)?;
+        }
+        let verdict = match text.as_str() {
+            "admitted" => Verdict::Admitted,
+            "stale" => Verdict::Stale,
+            refused => Verdict::Refused(reason(refused)),
+        };
+        let print = match verdict {
+            Verdict::Admitted if requests[n].audited => {
+                Some(print.of_end(now, batch.status_code[n], batch.outcome[n], &batch.detail[n]))
             }
-            let verdict = match verdict.as_str() {
-                "admitted" => Verdict::Admitted,
-                "stale" => Verdict::Stale,
-                refused => Verdict::Refused(reason(refused)),
-            };
-            Ok(Decision { verdict, at: row::time(now)? })
-        })
-        .collect()
+            // As the statement writes it.
+            Verdict::Refused(_) => {
+                Some(print.of_end(now, Some(401), Some("denied"), &format!("{{\"reason\":\"{text}\"}}")))
+            }
+            Verdict::Admitted | Verdict::Stale => None,
+        };
+        written.extend(print.map(|print| Item::printed(Kind::Entry, now, &batch.id[n], print)));
+        decisions.push(Decision { verdict, at: row::time(now)? });
+    }
+    Ok((decisions, written))
 }
 
 /// So that no clock set back revives a key that was seen expired. A statement of its own, for it is rare, and two
@@ -172,12 +191,16 @@ struct Ends {
     at: i64,
 }
 
+impl Query for Ends {
+    type SqlType = Binary;
+}
+
 impl QueryId for Ends {
     type QueryId = Ends;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl RunQueryDsl<PgConnection> for Ends {}
+impl RunQueryDsl<PgConnection> for &Ends {}
 
 impl QueryFragment<Pg> for Ends {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
@@ -193,12 +216,12 @@ impl QueryFragment<Pg> for Ends {
         out.push_bind_param::<Array<Text>, _>(&self.outcome)?;
         out.push_sql("::text[], ");
         out.push_bind_param::<Array<Text>, _>(&self.detail)?;
-        out.push_sql("::text[]) AS r ON CONFLICT DO NOTHING");
+        out.push_sql("::text[]) AS r ON CONFLICT DO NOTHING RETURNING entry_id");
         Ok(())
     }
 }
 
-pub(super) fn end_entries(conn: &mut PgConnection, ends: &[EntryEnd], now: i64) -> Result<()> {
+pub(super) fn end_entries(conn: &mut PgConnection, ends: &[EntryEnd], now: i64) -> Result<Vec<Item>> {
     let mut batch = Ends { at: now, ..Ends::default() };
     for end in ends {
         batch.entry_id.push(bytes(end.entry));
@@ -207,6 +230,12 @@ pub(super) fn end_entries(conn: &mut PgConnection, ends: &[EntryEnd], now: i64) 
         batch.outcome.push(end.finish.outcome.as_str());
         batch.detail.push(crate::audit::facts(&end.finish.detail));
     }
-    batch.execute(conn)?;
-    Ok(())
+    // Those that had an end already are not among them.
+    let ended: HashSet<Vec<u8>> = (&batch).load(conn)?.into_iter().collect();
+    let written = (0..ends.len()).filter(|&n| ended.contains(&batch.entry_id[n])).map(|n| {
+        let (id, at) = (&batch.entry_id[n], batch.entry_at[n]);
+        let told = (batch.status_code[n], batch.outcome[n], &*batch.detail[n]);
+        Item::printed(Kind::Outcome, at, id, crate::audit::print_of_outcome(id, at, now, told))
+    });
+    Ok(written.collect())
 }

@@ -4,44 +4,61 @@ use super::{Decision, Request, Verdict};
 use crate::{
     audit,
     backend::AnyConn,
-    basis::{Credential, Standing, standing},
+    basis::{Basis, Credential, Standing, standing},
     clusters,
     error::Result,
+    print::Item,
     row::{self, bytes},
     schema::api_keys,
     transaction,
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
-use kv_authz::Unusable;
+use kv_authz::{KeyId, Unusable, UserId};
 
-pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<Vec<Decision>> {
+pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<(Vec<Decision>, Vec<Item>)> {
     transaction::write(conn, |conn| {
+        let mut written = Vec::with_capacity(batch.len());
         let clusters_version = clusters::version(conn)?;
         let at = row::time(now)?;
-        batch
+        let decisions = batch
             .iter()
             .map(|request| {
                 let verdict = match &request.basis {
                     Some(basis) => {
-                        let verdict =
-                            Standing::verdict(standing(conn, basis.credential)?, basis, clusters_version, now);
-                        if verdict == Verdict::Refused(Unusable::Expired) {
+                        let standing = standing(conn, basis)?;
+                        let seen = standing.as_ref().is_some_and(|standing| standing.gone.is_some());
+                        let verdict = Standing::verdict(standing, basis, clusters_version, now);
+                        if verdict == Verdict::Refused(Unusable::Expired) && !seen {
                             mark_expired(conn, basis.credential, now)?;
                         }
                         verdict
                     }
-                    None => Verdict::Admitted,
+                    None => {
+                        // Looked up all the same: the time does not tell an unknown key from a dead one.
+                        standing(conn, &NOBODY)?;
+                        Verdict::Admitted
+                    }
                 };
                 match verdict {
-                    Verdict::Admitted if request.audited => audit::insert(conn, request, now)?,
-                    Verdict::Refused(reason) => audit::insert_refusal(conn, request, reason, now)?,
+                    Verdict::Admitted if request.audited => written.push(audit::insert(conn, request, now)?),
+                    Verdict::Refused(reason) => written.push(audit::insert_refusal(conn, request, reason, now)?),
                     Verdict::Admitted | Verdict::Stale => {}
                 }
                 Ok(Decision { verdict, at })
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        Ok((decisions, written))
     })
 }
+
+/// A basis of nobody's.
+const NOBODY: Basis = Basis {
+    credential: Credential::Key(KeyId::NIL),
+    user: UserId::NIL,
+    user_version: 0,
+    role_version: None,
+    clusters_version: None,
+};
 
 fn mark_expired(conn: &mut AnyConn, credential: Credential, now: i64) -> Result<()> {
     if let Credential::Key(id) = credential {

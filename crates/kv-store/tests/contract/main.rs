@@ -3,13 +3,21 @@
 
 mod admission;
 mod audit;
+mod backups;
+mod buckets;
 mod clusters;
+mod factors;
 mod failures;
 mod keys;
 mod opening;
 mod races;
+mod retention;
+mod roles;
 mod schema;
+mod seals;
 mod sessions;
+mod throttles;
+mod user_changes;
 mod users;
 mod uses;
 mod world;

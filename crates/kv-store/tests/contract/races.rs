@@ -1,10 +1,7 @@
 //! Races that must not be won: an admission after a revocation was answered, a key for somebody disabled meanwhile.
 
 use crate::world::{Key, World, new_key, occasion, permit, request};
-use kv_authz::{
-    Unusable,
-    action::{ChangeUser, RevokeUserApiKeys},
-};
+use kv_authz::{Unusable, action::RevokeUserApiKeys};
 use kv_store::{ActError, Basis, KeyRefused, admission::Verdict, testing::Backend};
 use std::{
     sync::{
@@ -81,7 +78,7 @@ fn no_key_is_made_for_an_owner_disabled_meanwhile(backend: Backend) {
         let done = thread::scope(|scope| {
             scope.spawn(|| {
                 start.wait();
-                world.store.disable_user(&permit::<ChangeUser>(), None, owner, &occasion()).unwrap();
+                world.disable(owner);
             });
             start.wait();
             world.create(&new_key(owner, "ci"), 10)

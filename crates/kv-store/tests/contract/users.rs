@@ -2,11 +2,12 @@
 
 use crate::world::{World, id, now, occasion, permit, refusal};
 use kv_authz::{
-    Assignment, ClusterScope, NamespaceScope, Role, Unusable, UserId,
+    Assignment, ClusterScope, NamespaceScope, Role, RoleId, Unusable, UserId,
     action::{AddCluster, AssignUser, ChangeUser, CreateUser, RemoveCluster},
 };
 use kv_store::{
-    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, UserRefused, admission::Verdict, testing::Backend,
+    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, StoredRole, UserChange, UserChanged, UserRefused,
+    admission::Verdict, testing::Backend,
 };
 use std::thread;
 
@@ -27,7 +28,14 @@ kv_store::on_both!(
 );
 
 fn new_user(name: &str) -> NewUser {
-    NewUser { id: id(), name: name.into(), role: "ops".into(), password_hash: None }
+    NewUser { id: id(), name: name.into(), role: (&Role::Ops).into(), password_hash: None }
+}
+
+/// Disables a user who is a `dev`.
+fn disable(world: &World, basis: Option<&Basis>, user: UserId) -> Result<UserChanged, ActError<UserRefused>> {
+    let change = UserChange { disabled: Some(true), ..UserChange::default() };
+    let read = StoredRole::from(&Role::Dev);
+    world.store.change_user(&permit::<ChangeUser>(), basis, (user, &read), &change, &occasion())
 }
 
 fn create(world: &World, user: &NewUser) -> Result<(), ActError<UserRefused>> {
@@ -110,7 +118,7 @@ fn disabling_ends_keys_and_sessions(backend: Backend) {
     // Enabled again: the keys stay dead.
     world.set("users", ann, "disabled_at = NULL");
     assert_eq!(world.verdict(basis), Verdict::Refused(Unusable::Revoked));
-    let unknown = world.store.disable_user(&permit::<ChangeUser>(), None, id(), &occasion());
+    let unknown = disable(&world, None, id());
     assert_eq!(refusal(unknown), UserRefused::NoSuchUser);
 }
 
@@ -122,7 +130,7 @@ fn deleted_users_are_gone(backend: Backend) {
     assert!(world.store.find_user_by_id(ann).unwrap().is_none());
     assert!(world.store.sign_in("ann").unwrap().is_none());
     assert!(world.store.list_users(PageRequest::default()).unwrap().items.is_empty());
-    let done = world.store.disable_user(&permit::<ChangeUser>(), None, ann, &occasion());
+    let done = disable(&world, None, ann);
     assert_eq!(refusal(done), UserRefused::NoSuchUser);
 }
 
@@ -131,7 +139,7 @@ fn an_unknown_role_holds_nothing(backend: Backend) {
     let ann = world.user("ann");
     world.set("users", ann, "role = 'Admin'");
     let role = world.store.find_user("ann").unwrap().unwrap().role;
-    assert_eq!(role, Role::Custom { name: "Admin".into(), grants: vec![] });
+    assert_eq!(role, Role::Custom { id: RoleId::NIL, name: "Admin".into(), grants: vec![] });
 }
 
 fn names_with_nul_are_nobodys(backend: Backend) {
@@ -216,7 +224,7 @@ fn a_credential_that_died_acts_no_more(backend: Backend) {
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     let key = world.key(ann, "ci");
     let basis = world.basis(key);
-    let act = |basis: Basis| world.store.disable_user(&permit::<ChangeUser>(), Some(&basis), bob, &occasion());
+    let act = |basis: Basis| disable(&world, Some(&basis), bob);
     let stale = Basis { user_version: basis.user_version - 1, ..basis };
     assert!(matches!(act(stale), Err(ActError::Stale)));
     let clusters = world.store.list_clusters().unwrap().version;
@@ -241,12 +249,10 @@ fn two_who_disable_each_other_do_not_both_succeed(backend: Backend) {
         let names = [format!("ann{round}"), format!("bob{round}")];
         let [ann, bob] = names.each_ref().map(|name| world.user(name));
         let [(_, of_ann), (_, of_bob)] = names.each_ref().map(|name| world.session(name));
-        let disable = |basis: Basis, other| {
-            world.store.disable_user(&permit::<ChangeUser>(), Some(&basis), other, &occasion()).is_ok()
-        };
+        let act = |basis: Basis, other| disable(&world, Some(&basis), other).is_ok();
         let (first, second) = thread::scope(|scope| {
-            let first = scope.spawn(|| disable(of_ann, bob));
-            let second = scope.spawn(|| disable(of_bob, ann));
+            let first = scope.spawn(|| act(of_ann, bob));
+            let second = scope.spawn(|| act(of_bob, ann));
             (first.join().unwrap(), second.join().unwrap())
         });
         assert!(first ^ second, "{first} {second}");

@@ -1,7 +1,7 @@
 //! A test's own world: a fresh database, the store on it, and short words for the people and keys in it.
 
 use kv_authz::{
-    EntryId, KeyId, Permit, Policy, Principal, SessionId, UserId,
+    EntryId, KeyId, Permit, Policy, Principal, Role, SessionId, UserId,
     action::{self, OwnAction},
     audit::{Entry, Event, Origin, Target},
     authorize,
@@ -9,7 +9,8 @@ use kv_authz::{
 };
 use kv_keys::{KeyDigest, KeyPrefix};
 use kv_store::{
-    ActError, Basis, Credential, KeyRefused, NewKey, NewSession, NewUser, Occasion, Store,
+    ActError, Basis, Credential, KeyRefused, NewKey, NewSession, NewUser, Occasion, Store, StoredRole, UserChange,
+    UserChanged, UserRefused,
     admission::{Decision, Request, Verdict},
     testing::{Backend, TestDatabase},
 };
@@ -77,7 +78,7 @@ pub(crate) fn occasion_at(now: OffsetDateTime) -> Occasion {
 
 /// The operator's permit, whom no rule binds.
 pub(crate) fn permit<A: OwnAction>() -> Permit<A> {
-    authorize(&Principal::Operator, Target::of("test"), Policy::default()).unwrap()
+    authorize(&Principal::Operator, Target::of("test"), &Policy::default(), now()).unwrap()
 }
 
 pub(crate) fn entry(event: Event) -> Entry {
@@ -103,7 +104,8 @@ impl World {
     }
 
     pub(crate) fn user(&self, name: &str) -> UserId {
-        let user = NewUser { id: id(), name: name.into(), role: "dev".into(), password_hash: Some("$phc".into()) };
+        let user =
+            NewUser { id: id(), name: name.into(), role: (&Role::Dev).into(), password_hash: Some("$phc".into()) };
         self.store.create_user(&permit::<action::CreateUser>(), None, &user, &occasion()).unwrap();
         user.id
     }
@@ -128,18 +130,31 @@ impl World {
     }
 
     pub(crate) fn disable(&self, user: UserId) {
-        self.store.disable_user(&permit::<action::ChangeUser>(), None, user, &occasion()).unwrap();
+        self.change(user, &UserChange { disabled: Some(true), ..UserChange::default() }).unwrap();
+    }
+
+    /// Changes a user as they are now.
+    pub(crate) fn change(&self, user: UserId, change: &UserChange) -> Result<UserChanged, ActError<UserRefused>> {
+        let read = StoredRole::from(&self.store.find_user_by_id(user).unwrap().unwrap().role);
+        self.store.change_user(&permit::<action::ChangeUser>(), None, (user, &read), change, &occasion())
     }
 
     pub(crate) fn session(&self, name: &str) -> (SessionId, Basis) {
         let user = self.store.sign_in(name).unwrap().unwrap();
-        let session =
-            NewSession { id: id(), user: user.id, user_version: user.version, expires_at: now() + Duration::HOUR };
+        let session = NewSession {
+            id: id(),
+            user: user.id,
+            user_version: user.version,
+            expires_at: now() + Duration::HOUR,
+            factor_shown_at: None,
+            refresh: number().to_be_bytes().to_vec(),
+        };
         self.store.begin_session(&session, &entry(Event::AuthLogin), now()).unwrap();
         let basis = Basis {
             credential: Credential::Session(session.id),
             user: user.id,
             user_version: user.version,
+            role_version: None,
             clusters_version: None,
         };
         (session.id, basis)
@@ -152,6 +167,7 @@ impl World {
             credential: Credential::Key(key.id),
             user: authority.owner.id,
             user_version: authority.user_version,
+            role_version: authority.role_version,
             clusters_version: None,
         }
     }

@@ -1,0 +1,94 @@
+//! Held answers: a body that keeps its request in the registry until its last slice is handed over, and the socket below
+//! it, so that a revocation reaches an answer that is under way, whether its client reads or not.
+
+use crate::admission::Guard;
+use actix_web::{
+    body::{BodySize, BoxBody, MessageBody},
+    dev::Extensions,
+    web,
+};
+use std::{
+    any::Any,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+use tokio::sync::oneshot;
+
+/// Holds an answer's body; `socket` is its connection's, if it is known.
+pub(crate) fn hold(body: BoxBody, guard: Guard, socket: Option<Rc<Socket>>) -> BoxBody {
+    let watched = match (body.size(), socket) {
+        (BodySize::Sized(..=SLICE) | BodySize::None, _) | (_, None) => None,
+        (_, Some(socket)) => Some(watch(socket, guard.clone())),
+    };
+    BoxBody::new(Held { body, rest: web::Bytes::new(), guard, _watched: watched })
+}
+
+/// A body that keeps its request in the registry until its last slice is handed to the connection's buffer, and breaks
+/// off when the credential is revoked before.
+struct Held {
+    body: BoxBody,
+    /// What is left of the body's last piece.
+    rest: web::Bytes,
+    guard: Guard,
+    /// Tells the watcher of a long answer that it is over.
+    _watched: Option<oneshot::Sender<()>>,
+}
+
+/// A connection's socket, kept from its acceptance.
+pub(crate) struct Socket(TcpStream);
+
+/// Keeps the socket of a new connection, so that a client that does not read can be cut too.
+pub fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
+    if let Some(Ok(socket)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
+        data.insert(Rc::new(Socket(socket.into())));
+    }
+}
+
+/// Watches over a long answer until what is returned is dropped. While its client does not read, nobody asks the body for
+/// more; at a revocation the socket is closed then, and what waits for it is thrown away.
+fn watch(socket: Rc<Socket>, guard: Guard) -> oneshot::Sender<()> {
+    let (over, is_over) = oneshot::channel();
+    drop(actix_web::rt::spawn(async move {
+        tokio::select! {
+            () = guard.revoked() => drop(socket.0.shutdown(Shutdown::Both)),
+            _ = is_over => {}
+        }
+    }));
+    over
+}
+
+/// The most that is handed over at once, in bytes.
+const SLICE: u64 = 16 * 1024;
+
+/// The answer was cut: its credential was revoked.
+#[derive(Debug, thiserror::Error)]
+#[error("the credential was revoked")]
+struct Cut;
+
+impl MessageBody for Held {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        let this = self.get_mut();
+        if this.guard.is_revoked() {
+            return Poll::Ready(Some(Err(Box::new(Cut))));
+        }
+        if this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_next(context) {
+                Poll::Ready(Some(Ok(piece))) => this.rest = piece,
+                other => return other,
+            }
+        }
+        // In slices, so that no more than one waits where a revocation cannot reach it.
+        let slice = this.rest.split_to(this.rest.len().min(SLICE as usize));
+        Poll::Ready(Some(Ok(slice)))
+    }
+}

@@ -1,0 +1,92 @@
+//! Passwords: one's own changed, on the old one; another user's set by an administrator. All sessions end with it.
+
+use super::{
+    Acting,
+    visit::{Whose, count_attempt},
+};
+use crate::{auth::Passwords, failure::Failure};
+use kv_authz::{
+    UserId,
+    action::{ChangePassword, ResetPassword},
+    audit::Target,
+    grant::may_govern,
+};
+use kv_store::UserChanged;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A password that may be set: long enough, and no longer than is hashed.
+///
+/// # Errors
+/// [`Failure::Invalid`] that names the rule.
+pub fn checked_password(password: &SecretString) -> Result<(), Failure> {
+    let text = password.expose_secret();
+    if text.chars().count() < Passwords::MIN || text.len() > Passwords::MAX {
+        let (min, max) = (Passwords::MIN, Passwords::MAX);
+        let rule = format!("A password has at least {min} characters and at most {max} bytes.");
+        return Err(Failure::unprocessable("weak_password", rule));
+    }
+    Ok(())
+}
+
+/// Changes the caller's own password. Every session ends, the one that is calling too; keys stay as they are.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys, 422 for the old password or a new one that may not be, 429 after too many failures.
+pub async fn change_password(
+    acting: &Acting<'_>,
+    current: SecretString,
+    new: SecretString,
+) -> Result<UserChanged, Failure> {
+    let permit = acting.authorize::<ChangePassword>(Target::of("users"))?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?;
+    let user = owner.id;
+    checked_password(&new)?;
+    if current.expose_secret() == new.expose_secret() {
+        return Err(Failure::unprocessable("same_password", "The new password is the old one."));
+    }
+    // A stolen session must not be a way to guess the password: the failures are those of signing in.
+    let subject = Whose::Name(&owner.name).digest("");
+    count_attempt(acting.app, subject.clone()).await?;
+    let known = acting.app.with_store(move |store| store.sign_in_by_id(user)).await?;
+    let hash = known.and_then(|known| known.password_hash);
+    if !acting.app.passwords.check(current, hash.as_deref()).await? {
+        return Err(Failure::unprocessable("wrong_password", "The current password is wrong."));
+    }
+    let hash = acting.app.passwords.hash(new).await?;
+    let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    let changed = acting
+        .app
+        .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, &hash, false), &occasion))
+        .await?;
+    acting.app.with_store(move |store| store.forget_failures(&subject)).await?;
+    acting.cut_sessions(user).await;
+    Ok(changed)
+}
+
+/// Sets a user's password as an administrator, and revokes their keys unless told otherwise.
+///
+/// # Errors
+/// [`Failure`]: 403 without `users:write`, a recent code, or the rights the user holds; 404, 422.
+pub async fn reset_password(
+    acting: &Acting<'_>,
+    user: UserId,
+    new: SecretString,
+    revoke_keys: bool,
+) -> Result<UserChanged, Failure> {
+    acting.authorize::<ResetPassword>(Target::of("users"))?;
+    let found = acting.find_user(user).await?;
+    may_govern(acting.principal, &found.role)?;
+    let permit = acting.authorize::<ResetPassword>(Target::of("users").named(found.name))?;
+    checked_password(&new)?;
+    let hash = acting.app.passwords.hash(new).await?;
+    let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    let changed = acting
+        .app
+        .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, &hash, revoke_keys), &occasion))
+        .await?;
+    match revoke_keys {
+        true => acting.cut_user(user).await,
+        false => acting.cut_sessions(user).await,
+    }
+    Ok(changed)
+}

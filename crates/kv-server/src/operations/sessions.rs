@@ -1,0 +1,139 @@
+//! Sessions: renewed by whoever holds their refresh token, listed and ended by their owner or an administrator.
+
+use super::{
+    Acting,
+    sign_in::{SESSION_LIFETIME, Tokens, access_token},
+    visit::Visit,
+};
+use crate::{
+    auth::opaque::{Kind, Opaque},
+    failure::Failure,
+};
+use kv_authz::{
+    Principal, SessionId, UserId,
+    action::{EndOwnSession, EndUserSessions, ListOwnSessions, ListUserSessions},
+    audit::{Detail, Event, Fact, Finish, Target},
+};
+use kv_store::{Credential, Page, PageRequest, Renewal, Renewed, SessionRecord};
+use secrecy::SecretString;
+
+/// Renews a session. The token that was sent is used up; sent once more after ten seconds it ends the session, for then
+/// somebody else has it too.
+///
+/// # Errors
+/// [`Failure`]: 401 `invalid_refresh_token`, 429 for an address that tries too often.
+pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<Tokens, Failure> {
+    let app = visit.app;
+    let refused = || Failure::Invalid {
+        status: 401,
+        code: "invalid_refresh_token",
+        detail: "The refresh token is not known, was used, or its session is over. Sign in again.".into(),
+    };
+    let Some(sent) = Opaque::digest(Kind::Refresh, token) else {
+        visit.limit()?;
+        return Err(refused());
+    };
+    let now = app.clock.now();
+    let next = Opaque::draw(Kind::Refresh, &app.random)?;
+    let renewal = Renewal { sent, next: next.digest, expires_at: now + SESSION_LIFETIME };
+    let entry = visit.entry(Event::AuthRefresh, None);
+    let actor = kv_authz::Actor { agent: crate::agent::client(&visit.origin.user_agent), ..entry.actor.clone() };
+    let entry = kv_authz::audit::Entry { actor, ..entry };
+    match app.with_store(move |store| store.renew_session(&renewal, &entry, now)).await? {
+        Renewed::Renewed { id, user } => Ok(Tokens { access: access_token(visit, user, id, now)?, refresh: next.text }),
+        // Whatever runs in it ends with it; the refusal is on record already.
+        Renewed::Reused { id, .. } => {
+            app.in_flight.cut(Credential::Session(id)).await;
+            Err(refused())
+        }
+        Renewed::Refused { owner, reason } => {
+            visit.limit()?;
+            let mut detail = Detail::none().with(Fact::Code, refused().code()).with(Fact::Reason, reason.to_string());
+            if let Some((id, _)) = owner {
+                detail.add(Fact::Owner, id.to_string());
+            }
+            visit.report(Event::AuthRefresh, None, Finish::with_status(401).because(detail)).await?;
+            Err(refused())
+        }
+    }
+}
+
+/// The caller's own sessions, and the one that is calling.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn list_own_sessions(
+    acting: &Acting<'_>,
+    page: PageRequest,
+) -> Result<(Page<SessionRecord>, Option<SessionId>), Failure> {
+    acting.authorize::<ListOwnSessions>(Target::of("sessions"))?;
+    let Principal::Session { id, owner, .. } = acting.principal else {
+        return Err(Failure::NotFound { what: "session" });
+    };
+    Ok((list(acting, owner.id, page).await?, Some(*id)))
+}
+
+/// Another user's sessions.
+///
+/// # Errors
+/// [`Failure`]: 403 without `users:read`, 404 for a user there is not.
+pub async fn list_user_sessions(
+    acting: &Acting<'_>,
+    user: UserId,
+    page: PageRequest,
+) -> Result<Page<SessionRecord>, Failure> {
+    acting.authorize::<ListUserSessions>(Target::of("sessions"))?;
+    acting.find_user(user).await?;
+    list(acting, user, page).await
+}
+
+async fn list(acting: &Acting<'_>, user: UserId, page: PageRequest) -> Result<Page<SessionRecord>, Failure> {
+    let now = acting.occasion.now;
+    acting.app.with_store(move |store| store.list_sessions(user, page, now)).await
+}
+
+/// Ends a session of one's own, and what it has running.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys, 404 for a session that is not one's own.
+pub async fn end_own_session(acting: &Acting<'_>, session: SessionId) -> Result<(), Failure> {
+    let permit = acting.authorize::<EndOwnSession>(Target::of("sessions"))?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "session" })?.id;
+    let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.app.with_store(move |store| store.end_session(&permit, basis.as_ref(), (owner, session), &occasion)).await?;
+    acting.cut(Credential::Session(session)).await;
+    Ok(())
+}
+
+/// Ends one session of a user, or all of them, and tells how many went on.
+///
+/// # Errors
+/// [`Failure`]: 403 without `users:write` or a recent code, 404 for a user or session there is not.
+pub async fn end_user_sessions(
+    acting: &Acting<'_>,
+    user: UserId,
+    session: Option<SessionId>,
+) -> Result<usize, Failure> {
+    acting.authorize::<EndUserSessions>(Target::of("sessions"))?;
+    let name = acting.find_user(user).await?.name;
+    let permit = acting.authorize::<EndUserSessions>(Target::of("sessions").named(name))?;
+    let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    match session {
+        Some(session) => {
+            acting
+                .app
+                .with_store(move |store| store.end_session(&permit, basis.as_ref(), (user, session), &occasion))
+                .await?;
+            acting.cut(Credential::Session(session)).await;
+            Ok(1)
+        }
+        None => {
+            let ended = acting
+                .app
+                .with_store(move |store| store.end_sessions(&permit, basis.as_ref(), user, &occasion))
+                .await?;
+            acting.cut_sessions(user).await;
+            Ok(ended)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Assignments: given to a user and taken from them, one cluster at a time, or every cluster.
+
+use crate::{
+    audit::Occasion,
+    authority::bump,
+    basis::{ActError, Basis, confirm},
+    row::bytes,
+    schema::{assignments, users},
+    store::Store,
+    users::UserRefused,
+};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, dsl::count_star};
+use kv_authz::{
+    Action, Assignment, ClusterScope, NamespaceScope, Permit, UserId,
+    audit::{Detail, Fact, Finish},
+};
+use uuid::Uuid;
+
+impl Store {
+    /// Takes an assignment from a user: what they have for this cluster, or for every one.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`].
+    pub fn unassign_user<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        (user, cluster): (UserId, &ClusterScope),
+        occasion: &Occasion,
+    ) -> Result<(), ActError<UserRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            let row = bytes(user);
+            bump(conn, user)?;
+            let theirs = assignments::table.filter(assignments::user_id.eq(&row));
+            let taken = match cluster {
+                ClusterScope::Every => {
+                    diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?
+                }
+                ClusterScope::One(cluster) => {
+                    diesel::delete(theirs.filter(assignments::cluster_id.eq(bytes(*cluster)))).execute(conn)?
+                }
+            };
+            if taken == 0 {
+                return Err(ActError::Refused(UserRefused::NoSuchAssignment));
+            }
+            let before = permit.target().cluster.as_deref().unwrap_or("every cluster");
+            let facts = Detail::none().with(Fact::Before, before);
+            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            Ok(())
+        })
+    }
+
+    /// Gives a user these assignments in place of those for the same cluster.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] where there is no such user.
+    pub fn assign_user<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        user: UserId,
+        (id, line): (Uuid, &Assignment),
+        occasion: &Occasion,
+    ) -> Result<(), ActError<UserRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            let row = bytes(user);
+            bump(conn, user)?;
+            let there: i64 = users::table
+                .filter(users::id.eq(&row))
+                .filter(users::deleted_at.is_null())
+                .select(count_star())
+                .first(conn)?;
+            if there == 0 {
+                return Err(ActError::Refused(UserRefused::NoSuchUser));
+            }
+            let cluster = match line.cluster {
+                ClusterScope::Every => None,
+                ClusterScope::One(cluster) => Some(bytes(cluster)),
+            };
+            let theirs = assignments::table.filter(assignments::user_id.eq(&row));
+            match &cluster {
+                None => diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?,
+                Some(cluster) => diesel::delete(theirs.filter(assignments::cluster_id.eq(cluster))).execute(conn)?,
+            };
+            let namespaces = match &line.namespaces {
+                NamespaceScope::All => None,
+                NamespaceScope::Named(names) => serde_json::to_string(names).ok(),
+            };
+            let facts = Detail::none().with(
+                Fact::After,
+                format!(
+                    "{} {}",
+                    permit.target().cluster.as_deref().unwrap_or("every cluster"),
+                    namespaces.as_deref().unwrap_or("all namespaces")
+                ),
+            );
+            diesel::insert_into(assignments::table)
+                .values((
+                    assignments::id.eq(bytes(id)),
+                    assignments::user_id.eq(&row),
+                    assignments::cluster_id.eq(cluster),
+                    assignments::namespaces.eq(namespaces),
+                ))
+                .execute(conn)?;
+            self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Seals: an untouched log is found untouched, and whatever was changed, removed or slipped in is found.
+
+use crate::world::{World, now, request};
+use kv_authz::audit::Finish;
+use kv_store::{Opener, SealKey, Store, Verified, admission::EntryEnd, testing::Backend};
+use time::Duration;
+use uuid::Uuid;
+
+kv_store::on_both!(
+    an_untouched_log_is_intact,
+    attack_228_whatever_was_touched_is_found,
+    what_a_crash_left_is_adopted,
+    chains_follow_each_other,
+);
+
+fn key() -> SealKey {
+    SealKey::new([7; 32])
+}
+
+fn seal(world: &World) -> usize {
+    world.store.seal(&key(), Uuid::from_u128(1), now()).unwrap()
+}
+
+fn verify(world: &World) -> Verified {
+    world.store.verify_audit(&key(), now() + Duration::SECOND, &|_| {}).unwrap()
+}
+
+/// Entries of all kinds: acts, admitted and refused requests, outcomes.
+fn world(backend: Backend) -> World {
+    let world = World::new(backend);
+    let ann = world.user("ann");
+    let (key, dead) = (world.key(ann, "ci"), world.key(ann, "dead"));
+    world.revoke(dead);
+    let intents: Vec<_> = (0..4).map(|_| request(Some(world.basis(key)))).collect();
+    let decisions = world.admit(&intents);
+    world.admit(&[request(Some(world.basis(dead))), request(None)]);
+    let ends: Vec<EntryEnd> = intents
+        .iter()
+        .zip(&decisions)
+        .map(|(intent, decision)| EntryEnd {
+            entry: intent.entry.id,
+            entry_at: decision.at,
+            finish: Finish::with_status(200),
+        })
+        .collect();
+    world.store.end_entries(&ends[..3], now()).unwrap();
+    // A second end of an entry is not written, and not sealed.
+    let other = EntryEnd { finish: Finish::with_status(500), ..ends[0].clone() };
+    world.store.end_entries(&[other, ends[3].clone()], now()).unwrap();
+    world
+}
+
+fn an_untouched_log_is_intact(backend: Backend) {
+    let world = world(backend);
+    let rows = world.database.count("audit_entries", "1 = 1") + world.database.count("audit_outcomes", "1 = 1");
+    assert_eq!(rows, 4 + 6 + 4);
+    assert_eq!(i64::try_from(seal(&world)).unwrap(), rows);
+    assert_eq!(seal(&world), 0);
+    world.admit(&[request(None)]);
+    assert_eq!(seal(&world), 1);
+    assert_eq!(verify(&world), Verified { seals: 2, intact: u64::try_from(rows).unwrap() + 1, findings: vec![] });
+    // Under another key nothing is.
+    let other = world.store.verify_audit(&SealKey::new([8; 32]), now(), &|_| {}).unwrap();
+    assert!(other.findings.len() >= 2, "{other:?}");
+}
+
+fn attack_228_whatever_was_touched_is_found(backend: Backend) {
+    for (touch, found) in [
+        ("UPDATE audit_entries SET user_name = 'bob' WHERE action = 'api_key.revoke'", "was changed"),
+        ("UPDATE audit_entries SET agent = '' WHERE outcome = 'denied'", "was changed"),
+        ("UPDATE audit_entries SET detail = '{}' WHERE action = 'api_key.create'", "was changed"),
+        ("UPDATE audit_entries SET ip = NULL WHERE action = 'user.create'", "was changed"),
+        ("UPDATE audit_outcomes SET outcome = 'failed'", "was changed"),
+        ("UPDATE audit_outcomes SET at = at + 1", "was changed"),
+        ("DELETE FROM audit_entries WHERE action = 'api_key.revoke'", "was removed"),
+        ("DELETE FROM audit_outcomes", "was removed"),
+        ("UPDATE audit_entries SET at = at + 1 WHERE action = 'user.create'", "was removed"),
+        ("UPDATE audit_seals SET at = at + 1", "not as it was written"),
+        ("UPDATE audit_seals SET number = number + 1 WHERE number = 3", "not as it was written"),
+        ("DELETE FROM audit_seals WHERE number = 2", "seals are missing"),
+        ("DELETE FROM audit_seals WHERE number = 1", "seals are missing"),
+    ] {
+        let world = world(backend);
+        seal(&world);
+        for _ in 0..2 {
+            world.admit(&[request(None)]);
+            seal(&world);
+        }
+        assert_eq!(verify(&world).findings, [""; 0]);
+        world.database.execute(touch);
+        let findings = verify(&world).findings;
+        assert!(findings.iter().any(|finding| finding.contains(found)), "{touch}: {findings:?}");
+    }
+    // What nobody sealed was not written by a server.
+    let world = world(backend);
+    seal(&world);
+    let slipped = request(None);
+    world.admit(std::slice::from_ref(&slipped));
+    let findings = verify(&world).findings;
+    assert_eq!(findings, [format!("entry {} was never sealed", slipped.entry.id)]);
+}
+
+fn what_a_crash_left_is_adopted(backend: Backend) {
+    let world = world(backend);
+    seal(&world);
+    let left = request(None);
+    let at = world.admit(std::slice::from_ref(&left))[0].at;
+    let end = EntryEnd { entry: left.entry.id, entry_at: at, finish: Finish::with_status(200) };
+    world.store.end_entries(&[end], now()).unwrap();
+    // Another process, that knows nothing of it.
+    let next = Store::open(&world.database.url, Opener::Task).unwrap();
+    assert_eq!(next.adopt_unsealed(now() + Duration::SECOND).unwrap(), 2);
+    assert_eq!(next.seal(&key(), Uuid::from_u128(2), now()).unwrap(), 2);
+    assert_eq!(next.adopt_unsealed(now() + Duration::SECOND).unwrap(), 0);
+    assert_eq!(verify(&world).findings, [""; 0]);
+}
+
+fn chains_follow_each_other(backend: Backend) {
+    let world = world(backend);
+    seal(&world);
+    for chain in 2..5 {
+        let next = Store::open(&world.database.url, Opener::Task).unwrap();
+        next.admit(&[request(None)], now()).unwrap();
+        assert_eq!(next.seal(&key(), Uuid::from_u128(chain), now()).unwrap(), 1);
+    }
+    assert_eq!((verify(&world).seals, verify(&world).findings), (4, vec![]));
+    // A whole process cannot be made to have never been.
+    let gone = world.database.literal(Uuid::from_u128(3));
+    world.database.execute(&format!("DELETE FROM audit_seals WHERE chain = {gone}"));
+    let findings = verify(&world).findings;
+    assert!(findings.iter().any(|finding| finding.contains("follows is missing")), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.contains("was never sealed")), "{findings:?}");
+}

@@ -1,0 +1,13 @@
+DROP TABLE audit_seals;
+DROP TABLE rate_buckets;
+DROP TABLE refresh_tokens;
+DROP TABLE throttles;
+DROP TABLE login_challenges;
+DROP TABLE recovery_codes;
+DROP TABLE second_factors;
+DELETE FROM revisions WHERE name = 'admins';
+DROP TABLE roles;
+ALTER TABLE api_keys DROP COLUMN revoked_with_owner_at;
+ALTER TABLE sessions DROP COLUMN ended_by;
+ALTER TABLE sessions DROP COLUMN factor_shown_at;
+ALTER TABLE sessions DROP COLUMN renewed_at;

@@ -1,0 +1,311 @@
+//! Sessions of people: begun, renewed, listed, ended; and passwords. What has ended is refused at once.
+
+use kv_tests::{Answer, Backend, Cluster, PASSWORD, Session, TestApp, User, on_both};
+use serde_json::{Value, json};
+
+on_both!(
+    a_session_is_renewed_and_its_tokens_go_on,
+    attack_174_a_refresh_token_used_twice_ends_the_session,
+    two_tabs_renew_at_once,
+    sessions_are_listed_and_ended_by_their_owner,
+    attack_170_a_token_of_one_kind_is_none_of_another,
+    attack_77_78_84_a_key_changes_nothing_about_proving_who_one_is,
+    attack_106_173_another_password_ends_every_session,
+    attack_172_whoever_is_gone_has_no_session,
+    what_runs_in_a_session_ends_with_it,
+    attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known,
+);
+
+async fn ann(backend: Backend) -> (TestApp, User) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("ann", "dev").await;
+    (app, user)
+}
+
+async fn tokens(app: &TestApp) -> Value {
+    app.try_login("ann", PASSWORD).await.expect(200).json()
+}
+
+fn text(tokens: &Value, field: &str) -> String {
+    tokens[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn session(tokens: &Value) -> Session {
+    Session { token: text(tokens, "access_token") }
+}
+
+async fn refresh(app: &TestApp, token: &str) -> Answer {
+    app.post("/api/v1/auth/refresh").json(&json!({"refresh_token": token})).send().await
+}
+
+async fn works(app: &TestApp, session: &Session) -> u16 {
+    app.get("/api/v1/auth/me").session(session).send().await.status
+}
+
+async fn a_session_is_renewed_and_its_tokens_go_on(backend: Backend) {
+    let (app, user) = ann(backend).await;
+    let first = tokens(&app).await;
+    assert_eq!((first["token_type"].as_str(), first["expires_in"].as_i64()), (Some("Bearer"), Some(1800)));
+    let mut token = text(&first, "refresh_token");
+    let mut all = vec![session(&first)];
+    for _ in 0..3 {
+        let answer = refresh(&app, &token).await.expect(200);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let next = answer.json();
+        assert_ne!(text(&next, "refresh_token"), token);
+        token = text(&next, "refresh_token");
+        all.push(session(&next));
+        let entry = app.entry_of(&answer).await;
+        assert_eq!((&entry["action"], &entry["user_id"]), (&json!("auth.refresh"), &json!(user.id.to_string())));
+    }
+    for session in &all {
+        assert_eq!(works(&app, session).await, 200);
+    }
+    assert_eq!(app.database.count("sessions", "1 = 1"), 2, "the administrator's and one of ann's");
+    let stored = app.database.texts(match backend {
+        Backend::Sqlite => "SELECT lower(hex(digest)) AS value FROM refresh_tokens",
+        Backend::Postgres => "SELECT encode(digest, 'hex') AS value FROM refresh_tokens",
+    });
+    assert!(!format!("{stored:?}").contains(&token));
+}
+
+async fn attack_174_a_refresh_token_used_twice_ends_the_session(backend: Backend) {
+    let (app, _) = ann(backend).await;
+    let first = tokens(&app).await;
+    let next = refresh(&app, &text(&first, "refresh_token")).await.expect(200).json();
+    // More than ten seconds ago.
+    app.database.execute("UPDATE refresh_tokens SET used_at = used_at - 11000000 WHERE used_at IS NOT NULL");
+    let reused = refresh(&app, &text(&first, "refresh_token")).await.expect(401);
+    assert_eq!(reused.code(), "invalid_refresh_token");
+    let entry = app.entry_of(&reused).await;
+    assert_eq!((entry["outcome"].as_str(), entry["user"].as_str()), (Some("denied"), Some("ann")));
+    // Both are out, thief and owner.
+    for session in [session(&first), session(&next)] {
+        assert_eq!(works(&app, &session).await, 401);
+    }
+    refresh(&app, &text(&next, "refresh_token")).await.expect(401);
+}
+
+async fn two_tabs_renew_at_once(backend: Backend) {
+    let (app, _) = ann(backend).await;
+    let first = tokens(&app).await;
+    let body = json!({"refresh_token": text(&first, "refresh_token")});
+    let tabs: Vec<_> = (0..6).map(|_| app.post("/api/v1/auth/refresh").json(&body).start()).collect();
+    for tab in tabs {
+        let renewed = tab.await.unwrap().unwrap().expect(200).json();
+        assert_eq!(works(&app, &session(&renewed)).await, 200);
+        refresh(&app, &text(&renewed, "refresh_token")).await.expect(200);
+    }
+}
+
+async fn sessions_are_listed_and_ended_by_their_owner(backend: Backend) {
+    let (app, _) = ann(backend).await;
+    let (laptop, phone) = (session(&tokens(&app).await), session(&tokens(&app).await));
+    app.user("bob", "admin").await;
+    let bob = app.login("bob").await;
+    let list = async |session: &Session| {
+        let answer = app.get("/api/v1/auth/sessions").session(session).send().await.expect(200).json();
+        answer["items"].as_array().unwrap().clone()
+    };
+    let listed = list(&laptop).await;
+    assert_eq!(listed.len(), 2);
+    let current: Vec<bool> = listed.iter().map(|session| session["current"].as_bool().unwrap()).collect();
+    assert_eq!(current.iter().filter(|&&current| current).count(), 1);
+    let other = listed.iter().find(|session| session["current"] == false).unwrap()["id"].as_str().unwrap();
+    let path = format!("/api/v1/auth/sessions/{other}");
+    // Not even an administrator ends another's here.
+    app.delete(&path).session(&bob).send().await.expect(404);
+    assert_eq!(works(&app, &phone).await, 200);
+    app.delete(&path).session(&laptop).send().await.expect(204);
+    assert_eq!((works(&app, &phone).await, works(&app, &laptop).await), (401, 200));
+    assert_eq!(list(&laptop).await.len(), 1);
+    // Once more is fine, and the first time stands.
+    app.delete(&path).session(&laptop).send().await.expect(204);
+    app.post("/api/v1/auth/logout").session(&laptop).send().await.expect(204);
+    assert_eq!(works(&app, &laptop).await, 401);
+}
+
+async fn attack_170_a_token_of_one_kind_is_none_of_another(backend: Backend) {
+    let (app, _) = ann(backend).await;
+    let (_, factor) = app.enrol("ann").await;
+    let step = app.try_login("ann", PASSWORD).await.expect(202).json();
+    let code = factor.next_code(&app).await;
+    let body = json!({"mfa_token": step["mfa_token"], "totp_code": code});
+    let tokens = app.post("/api/v1/auth/mfa").json(&body).send().await.expect(200).json();
+    let (access, renew, mfa) =
+        (text(&tokens, "access_token"), text(&tokens, "refresh_token"), text(&step, "mfa_token"));
+    for token in [&renew, &mfa] {
+        for scheme in ["Bearer", "ApiKey"] {
+            let request = app.get("/api/v1/auth/me").header("authorization", format!("{scheme} {token}"));
+            request.send().await.expect(401);
+        }
+    }
+    for token in [&access, &mfa, &String::new(), &format!("{renew}x"), &renew.to_uppercase()] {
+        refresh(&app, token).await.expect(401);
+    }
+    for token in [&access, &renew] {
+        let body = json!({"mfa_token": token, "totp_code": "000000"});
+        app.post("/api/v1/auth/mfa").json(&body).send().await.expect(401);
+    }
+    app.get("/api/v1/auth/me").header("authorization", format!("Bearer {access}")).send().await.expect(200);
+}
+
+async fn attack_77_78_84_a_key_changes_nothing_about_proving_who_one_is(backend: Backend) {
+    for allowed in ["false", "true"] {
+        let app = TestApp::with(backend, &[("KUBEVISION_API_KEYS__ALLOW_ADMINISTRATION", allowed)]).await;
+        let (_, _, key) = app.someone("ann", "admin", None).await;
+        let code = json!({"totp_code": "123456"});
+        for (method, path, body) in [
+            (
+                "POST",
+                "/api/v1/auth/password",
+                json!({"current_password": PASSWORD, "new_password": "another long one"}),
+            ),
+            ("POST", "/api/v1/auth/totp/setup", Value::Null),
+            ("POST", "/api/v1/auth/totp/enable", code.clone()),
+            ("POST", "/api/v1/auth/totp/disable", code.clone()),
+            ("POST", "/api/v1/auth/totp/recovery-codes", code.clone()),
+            ("POST", "/api/v1/auth/reverify", code.clone()),
+            ("GET", "/api/v1/auth/sessions", Value::Null),
+            ("DELETE", "/api/v1/auth/sessions/0190a000-0000-7000-8000-000000000000", Value::Null),
+        ] {
+            let request = app.request(method, path).key(&key);
+            let request = if body.is_null() { request } else { request.json(&body) };
+            let answer = request.send().await.expect(403);
+            assert_eq!(answer.code(), "interactive_session_required", "{method} {path}");
+        }
+        refresh(&app, &key.text).await.expect(401);
+        let body = json!({"mfa_token": key.text, "totp_code": "123456"});
+        app.post("/api/v1/auth/mfa").json(&body).send().await.expect(401);
+        app.try_login("ann", &key.text).await.expect(401);
+        assert_eq!(app.database.count("second_factors", "1 = 1"), 0);
+    }
+}
+
+async fn attack_106_173_another_password_ends_every_session(backend: Backend) {
+    let (app, user) = ann(backend).await;
+    let (one, two) = (tokens(&app).await, tokens(&app).await);
+    let key = app.key(&session(&one), "ci").await;
+    let change = |current: &str, new: &str| {
+        let body = json!({"current_password": current, "new_password": new});
+        app.post("/api/v1/auth/password").session(&session(&one)).json(&body).send()
+    };
+    for (current, new, code) in [
+        ("wrong", "a new long password", "wrong_password"),
+        (PASSWORD, "short", "weak_password"),
+        (PASSWORD, PASSWORD, "same_password"),
+    ] {
+        let refused = change(current, new).await.expect(422);
+        assert_eq!(refused.code(), code);
+        assert!(!refused.text().contains(new) && !refused.text().contains(PASSWORD));
+    }
+    assert_eq!(works(&app, &session(&two)).await, 200);
+    change(PASSWORD, "a new long password").await.expect(204);
+    for tokens in [&one, &two] {
+        assert_eq!(works(&app, &session(tokens)).await, 401);
+        refresh(&app, &text(tokens, "refresh_token")).await.expect(401);
+    }
+    // Keys stay as they are; the old password does not.
+    app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+    app.try_login("ann", PASSWORD).await.expect(401);
+    app.try_login("ann", "a new long password").await.expect(200);
+
+    // An administrator's reset takes the keys along, unless they say otherwise.
+    let admin = app.admin().await;
+    let path = format!("/api/v1/users/{}/reset-password", user.id);
+    let kept = json!({"new_password": "set by the admin 1", "revoke_api_keys": false});
+    let done = app.post(&path).session(&admin).json(&kept).send().await.expect(200).json();
+    assert_eq!((&done["api_keys_revoked"], &done["sessions_ended"]), (&json!(0), &json!(1)));
+    app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+    let reset = json!({"new_password": "set by the admin 2"});
+    let done = app.post(&path).session(&admin).json(&reset).send().await.expect(200).json();
+    assert_eq!(done["api_keys_revoked"], 1);
+    app.get("/api/v1/clusters").key(&key).send().await.expect(401);
+    app.try_login("ann", "set by the admin 2").await.expect(200);
+}
+
+async fn attack_172_whoever_is_gone_has_no_session(backend: Backend) {
+    let (app, user) = ann(backend).await;
+    let tokens = tokens(&app).await;
+    assert_eq!(works(&app, &session(&tokens)).await, 200);
+    app.change(&user, &json!({"disabled": true})).await;
+    assert_eq!(works(&app, &session(&tokens)).await, 401);
+    refresh(&app, &text(&tokens, "refresh_token")).await.expect(401);
+    app.change(&user, &json!({"disabled": false})).await;
+    assert_eq!(works(&app, &session(&tokens)).await, 401, "what has ended stays so");
+    let again = self::tokens(&app).await;
+    let admin = app.admin().await;
+    app.delete(&format!("/api/v1/users/{}", user.id)).session(&admin).send().await.expect(204);
+    assert_eq!(works(&app, &session(&again)).await, 401);
+    app.try_login("ann", PASSWORD).await.expect(401);
+}
+
+async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
+    let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("prod", &cluster).await;
+    let user = app.user("ann", "dev").await;
+    app.assign(&user, "prod", &[]).await;
+    let pod = "/api/v1/clusters/prod/namespaces/team/pods/web";
+    for how in ["logout", "password", "administrator"] {
+        let here = session(&tokens(&app).await);
+        app.get(pod).session(&here).send().await.expect(200);
+        let seen = cluster.seen().len();
+        cluster.hold();
+        let held = app.get(pod).session(&here).start();
+        cluster.has_seen(seen + 1).await;
+        match how {
+            "logout" => app.post("/api/v1/auth/logout").session(&here).send().await.expect(204),
+            "password" => {
+                let body = json!({"current_password": PASSWORD, "new_password": "another long password"});
+                app.post("/api/v1/auth/password").session(&here).json(&body).send().await.expect(204);
+                let admin = app.admin().await;
+                let path = format!("/api/v1/users/{}/reset-password", user.id);
+                app.post(&path).session(&admin).json(&json!({"new_password": PASSWORD})).send().await.expect(200)
+            }
+            _ => {
+                let admin = app.admin().await;
+                let path = format!("/api/v1/users/{}/sessions", user.id);
+                app.delete(&path).session(&admin).send().await.expect(200)
+            }
+        };
+        let held = tokio::time::timeout(std::time::Duration::from_secs(1), held).await.expect("cut at once");
+        assert!(!held.unwrap().is_ok_and(|answer| answer.is_success()), "{how}");
+        cluster.release();
+    }
+}
+
+async fn attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known(backend: Backend) {
+    let app = TestApp::with(backend, &[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    app.user("ann", "dev").await;
+    let login = async |from: &str, name: &str, password: &str| {
+        let body = json!({"username": name, "password": password});
+        app.post("/api/v1/auth/login").header("x-forwarded-for", from).json(&body).send().await
+    };
+    login("192.0.2.1", "ann", PASSWORD).await.expect(200);
+    for name in ["ann", "nobody"] {
+        // From many addresses, and at once: it is one count.
+        let guesses: Vec<_> = (0..40)
+            .map(|n| {
+                let body = json!({"username": name, "password": format!("guess {n}")});
+                let request = app.post("/api/v1/auth/login").header("x-forwarded-for", format!("198.51.100.{n}"));
+                request.json(&body).start()
+            })
+            .collect();
+        let mut looked_at = 0;
+        for guess in guesses {
+            let answer = guess.await.unwrap().unwrap();
+            match answer.status {
+                401 => looked_at += 1,
+                429 => assert_eq!(answer.code(), "too_many_attempts"),
+                status => assert_eq!(status, 503, "{}", answer.text()),
+            }
+        }
+        assert!(looked_at <= 12, "{name}: {looked_at} guesses were looked at");
+    }
+    let waits = login("203.0.113.7", "ann", PASSWORD).await.expect(429);
+    assert!(!waits.header("retry-after").is_empty());
+    // The owner, where they are known, does not wait at all.
+    login("192.0.2.1", "ann", PASSWORD).await.expect(200);
+    let entry = app.audit("action=auth.login&outcome=succeeded&user=ann").await.remove(0);
+    assert_eq!(entry["ip"], "192.0.2.1");
+}

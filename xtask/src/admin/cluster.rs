@@ -1,0 +1,45 @@
+//! `cargo xtask cluster`: clusters registered, listed and removed.
+
+use super::{cli::ClusterTask, operator};
+use crate::{
+    error::{Done, Tried},
+    output::{line, rows},
+};
+use kv_server::{
+    api::input::written,
+    app::App,
+    cluster::{ClusterAccess, KubeconfigSource},
+    operations::{add_cluster::add_cluster, remove_cluster::remove_cluster},
+};
+use serde_json::json;
+use std::{path::Path, sync::Arc};
+
+/// Runs a task.
+pub(super) async fn run(app: &Arc<App>, task: ClusterTask) -> Done {
+    match task {
+        ClusterTask::Add { name, kubeconfig, context } => {
+            let yaml = std::fs::read(&kubeconfig).tried(&format!("reading {}", kubeconfig.display()))?;
+            let folder = kubeconfig.parent().unwrap_or(Path::new(".")).to_owned();
+            let source = KubeconfigSource::Operator { folder };
+            let access = ClusterAccess::from_kubeconfig(&yaml, context.as_deref(), &source)
+                .tried(&format!("reading {}", kubeconfig.display()))?;
+            add_cluster(&operator(app)?, &name, &access).await?;
+            line(&format!("Cluster {name} registered ({}).", access.server()));
+        }
+        ClusterTask::List { json } => {
+            let list = app.clusters().await?;
+            let told = |cluster: &kv_store::ClusterRecord| {
+                json!({
+                    "id": cluster.id.to_string(), "name": cluster.name, "server": cluster.server,
+                    "created_at": written(cluster.created_at),
+                })
+            };
+            rows(json, &["name", "server", "created_at"], &list.clusters.iter().map(told).collect::<Vec<_>>());
+        }
+        ClusterTask::Remove { name } => {
+            remove_cluster(&operator(app)?, &name).await?;
+            line(&format!("Cluster {name} removed."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! People beside keys: whether a session is as fast as a key, and whether a flood of sign-ins slows keys down.
+
+use super::{
+    http,
+    latencies::Latencies,
+    process::Server,
+    system::{self, Interrupt},
+};
+use crate::error::{Done, TaskError, Tried};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Sign-ins a second in a flood.
+const FLOOD: u32 = 200;
+/// Requests a second that are timed beside it: well below what the server can do, so that waiting is what shows.
+const HONEST: u32 = 200;
+/// How long each of the two is measured.
+const WINDOW: Duration = Duration::from_secs(8);
+/// The password of the administrator of these databases.
+pub(super) const PASSWORD: &str = "only-for-the-benchmark-1";
+
+/// Times of requests with keys, alone and beside a flood of sign-ins.
+#[derive(Debug)]
+pub(super) struct Flooded {
+    /// Alone.
+    pub(super) alone: Latencies,
+    /// Beside the flood.
+    pub(super) beside: Latencies,
+    /// Sign-ins that were answered.
+    pub(super) sign_ins: u64,
+    /// Answers to keys other than 200.
+    pub(super) wrong: u64,
+}
+
+/// A request of the administrator's session, signed in for it.
+pub(super) fn session_request(server: &Server) -> Done<Rc<Vec<Vec<u8>>>> {
+    let answer = post(server.address, "/api/v1/auth/login", &json!({"username": "admin", "password": PASSWORD}), None)?;
+    let token = answer["access_token"].as_str().ok_or_else(|| TaskError::new("signing in gave no token"))?;
+    let host = server.address;
+    let request = format!(
+        "GET /api/v1/clusters HTTP/1.1\r\nhost: {host}\r\nuser-agent: kv-bench/1\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    Ok(Rc::new(vec![request.into_bytes()]))
+}
+
+/// One POST on a connection of its own, its answer as JSON.
+fn post(address: SocketAddr, path: &str, body: &Value, from: Option<u32>) -> Done<Value> {
+    let body = body.to_string();
+    let from = from.map(|n| format!("x-forwarded-for: {}\r\n", std::net::Ipv4Addr::from_bits(0x0a00_0000 | n)));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         {}content-length: {}\r\n\r\n{body}",
+        from.unwrap_or_default(),
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).tried("connecting to the server")?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).tried("setting up a connection")?;
+    stream.write_all(head.as_bytes()).tried("sending a request")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).tried("reading an answer")?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    serde_json::from_str(body).tried("reading an answer")
+}
+
+/// Times keys alone, then beside a flood of sign-ins with wrong passwords, each from another address and for another name.
+/// The server must believe this machine about addresses.
+pub(super) fn flood(server: &Server, requests: &Rc<Vec<Vec<u8>>>, interrupt: &Interrupt) -> Done<Flooded> {
+    let mut wrong = 0;
+    let alone = honest(server.address, requests, &mut wrong, interrupt)?;
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    // Enough of them that those who wait for an answer do not make the flood ebb.
+    const FLOODERS: u32 = 32;
+    let flooders: Vec<_> = (0..FLOODERS)
+        .map(|lane| {
+            let (stop, answered, address) = (stop.clone(), answered.clone(), server.address);
+            thread::spawn(move || {
+                let between = Duration::from_secs(1) * FLOODERS / FLOOD;
+                let (mut next, mut n) = (Instant::now() + between * lane / FLOODERS, lane);
+                while !stop.load(Ordering::Relaxed) {
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                    next += between;
+                    n += FLOODERS;
+                    let body = json!({"username": format!("nobody-{n}"), "password": "a wrong one"});
+                    answered.fetch_add(
+                        u64::from(post(address, "/api/v1/auth/login", &body, Some(n)).is_ok()),
+                        Ordering::Relaxed,
+                    );
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let beside = honest(server.address, requests, &mut wrong, interrupt);
+    stop.store(true, Ordering::Relaxed);
+    for flooder in flooders {
+        flooder.join().map_err(|_| TaskError::new("a flooder panicked"))?;
+    }
+    Ok(Flooded { alone, beside: beside?, sign_ins: answered.load(Ordering::Relaxed), wrong })
+}
+
+/// Requests at a steady pace on one connection; each is timed from when it was due, so that what waits is not forgiven.
+fn honest(address: SocketAddr, requests: &[Vec<u8>], wrong: &mut u64, interrupt: &Interrupt) -> Done<Latencies> {
+    let mut random = system::Random::new(7);
+    let mut stream = TcpStream::connect(address).tried("connecting to the server")?;
+    stream.set_nodelay(true).tried("setting up a connection")?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).tried("setting up a connection")?;
+    let mut latencies = Latencies::new();
+    let (mut buffer, began) = (vec![0; 8 * 1024], Instant::now());
+    let mut due = began;
+    while began.elapsed() < WINDOW {
+        interrupt.check()?;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        stream.write_all(&requests[random.below(requests.len())]).tried("sending a request")?;
+        let mut filled = 0;
+        let answer = loop {
+            let read = stream.read(&mut buffer[filled..]).tried("reading an answer")?;
+            if read == 0 {
+                return Err(TaskError::new("the server closed a connection"));
+            }
+            filled += read;
+            if let Some(answer) = http::scan(&buffer[..filled])? {
+                break answer;
+            }
+        };
+        *wrong += u64::from(answer.status != 200);
+        latencies.count(due.elapsed());
+        due += Duration::from_secs(1) / HONEST;
+    }
+    Ok(latencies)
+}
