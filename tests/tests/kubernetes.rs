@@ -266,6 +266,9 @@ async fn rights_hold_against_the_real_cluster(backend: Backend) {
     let refused = world.create(&ops, "roles", &role).await.expect(403).json();
     assert_eq!(refused["missing"], "rbac:manage");
     world.app.post(&world.path("roles")).session(&world.admin).json(&role).send().await.expect(201);
+    let seen = world.app.get("/api/v1/clusters/prod").key(&key).send().await.expect(200).json();
+    assert_eq!(seen["health"], "healthy", "{seen}");
+    assert!(seen["version"].as_str().is_some_and(|version| version.starts_with("v1.")), "{seen}");
     // What the cluster itself refuses is told as the cluster's word.
     let mut broken = deployment();
     broken["spec"]["replicas"] = json!(-1);

@@ -25,6 +25,8 @@ pub enum Rule {
     Holds(Permission),
     /// Who holds the atom; a key only where the operator lets keys administer.
     Administration(Permission),
+    /// Who holds the atom, never a key: it is about credentials, as in `Interactive`.
+    InPerson(Permission),
     /// The operator alone; no role allows it.
     Operator,
 }
@@ -154,13 +156,13 @@ actions! {
     /// Delete a user.
     DeleteUser: UserDelete, Rule::Administration(atom(Resource::Users, Verb::Delete)), RecentCode;
     /// Set a user's password.
-    ResetPassword: UserResetPassword, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    ResetPassword: UserResetPassword, Rule::InPerson(atom(Resource::Users, Verb::Write)), RecentCode;
     /// Take a user's second factor away.
-    ResetSecondFactor: UserResetSecondFactor, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    ResetSecondFactor: UserResetSecondFactor, Rule::InPerson(atom(Resource::Users, Verb::Write)), RecentCode;
     /// See another user's sessions.
-    ListUserSessions: SessionList, Rule::Administration(atom(Resource::Users, Verb::Read));
+    ListUserSessions: SessionList, Rule::InPerson(atom(Resource::Users, Verb::Read));
     /// End another user's sessions.
-    EndUserSessions: SessionEnd, Rule::Administration(atom(Resource::Users, Verb::Write)), RecentCode;
+    EndUserSessions: SessionEnd, Rule::InPerson(atom(Resource::Users, Verb::Write)), RecentCode;
     /// Assign clusters and namespaces to a user.
     AssignUser: UserAssign, Rule::Administration(atom(Resource::Rbac, Verb::Manage)), RecentCode;
     /// Take an assignment from a user.

@@ -141,6 +141,7 @@ pub fn decide(principal: &Principal, line: &Line, policy: &Policy, now: OffsetDa
         Rule::Interactive => (None, principal.is_api_key()),
         Rule::Operator => return Err(Denied::OperatorOnly),
         Rule::Holds(atom) => (Some(atom), false),
+        Rule::InPerson(atom) => (Some(atom), principal.is_api_key()),
         Rule::Administration(atom) => (Some(atom), principal.is_api_key() && !policy.keys_may_administer),
     };
     if narrowed {

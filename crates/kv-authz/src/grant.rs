@@ -4,7 +4,7 @@
 //! Asked beside `authorize`, never instead of it.
 
 use crate::{
-    assignment::Assignment,
+    assignment::{Assignment, Assignments},
     authorize::Denied,
     permission::Pattern,
     principal::{Owner, Principal},
@@ -23,18 +23,27 @@ pub fn may_give(principal: &Principal, grants: &[Pattern]) -> Result<(), Denied>
     }
 }
 
-/// Whether the principal may give the role, take it away, or act on somebody who holds it: change their password, their
-/// second factor or their assignments, disable or delete them.
+/// Whether the principal may give the role to somebody, or more places to somebody who has it.
 ///
 /// # Errors
 /// [`Denied::Exceeds`].
-pub fn may_govern(principal: &Principal, role: &Role) -> Result<(), Denied> {
+pub fn may_give_role(principal: &Principal, role: &Role) -> Result<(), Denied> {
     let Some(owner) = principal.owner() else { return Ok(()) };
     match (&owner.role, role) {
         (Role::Admin, _) => Ok(()),
         (_, Role::Custom { grants, .. }) => may_give(principal, grants),
         (_, role) => Err(Denied::Exceeds(format!("the role {}", role.name()))),
     }
+}
+
+/// Whether the principal may act on somebody who has this role in these places: give them another one, a password, no
+/// second factor; disable, enable or delete them. Who sets a password can sign in with it, so all of it must be theirs.
+///
+/// # Errors
+/// [`Denied::Exceeds`].
+pub fn may_govern(principal: &Principal, role: &Role, reach: &Assignments) -> Result<(), Denied> {
+    may_give_role(principal, role)?;
+    reach.lines().iter().try_for_each(|line| may_assign(principal, line))
 }
 
 /// Whether the principal may give or take the assignment.
@@ -62,7 +71,7 @@ fn holds(role: &Role, pattern: &Pattern) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        assignment::{Assignments, ClusterScope, NamespaceScope},
+        assignment::{ClusterScope, NamespaceScope},
         ids::{ClusterId, KeyId, RoleId, UserId},
     };
 
@@ -92,12 +101,12 @@ mod tests {
             (&["*:*"], false),
             (&[], true),
         ] {
-            assert_eq!(may_govern(&lead, &custom(grants)).is_ok(), passes, "{grants:?}");
+            assert_eq!(may_give_role(&lead, &custom(grants)).is_ok(), passes, "{grants:?}");
         }
         for role in Role::BUILT_IN {
-            assert!(may_govern(&lead, &role).is_err(), "{role:?}");
-            assert!(may_govern(&principal(Role::Admin), &role).is_ok());
-            assert!(may_govern(&Principal::Operator, &role).is_ok());
+            assert!(may_give_role(&lead, &role).is_err(), "{role:?}");
+            assert!(may_give_role(&principal(Role::Admin), &role).is_ok());
+            assert!(may_give_role(&Principal::Operator, &role).is_ok());
         }
     }
 
@@ -111,5 +120,17 @@ mod tests {
         assert!(may_assign(&lead, &line(1, "a")).is_ok());
         assert!(may_assign(&lead, &line(1, "b")).is_err() && may_assign(&lead, &line(2, "a")).is_err());
         assert!(may_assign(&principal(Role::Admin), &line(2, "b")).is_ok());
+        // A lesser role in more places is more: a password of theirs opens those places.
+        let lesser = custom(&["rbac:manage"]);
+        for (reach, passes) in [
+            (vec![], true),
+            (vec![line(1, "a")], true),
+            (vec![line(1, "a"), line(1, "b")], false),
+            (vec![line(2, "a")], false),
+        ] {
+            let reach = Assignments::new(reach);
+            assert_eq!(may_govern(&lead, &lesser, &reach).is_ok(), passes, "{reach:?}");
+            assert!(may_govern(&principal(Role::Admin), &lesser, &reach).is_ok());
+        }
     }
 }

@@ -294,7 +294,7 @@ impl From<kv_store::KeyRefused> for Failure {
 
 impl From<kv_store::UserRefused> for Failure {
     fn from(refused: kv_store::UserRefused) -> Self {
-        use kv_store::UserRefused::{Changed, LastAdmin, NameTaken, NoSuchAssignment, NoSuchUser};
+        use kv_store::UserRefused::{LastAdmin, NameTaken, NoSuchAssignment, NoSuchUser};
         let conflict = |code, detail: &str| Self::Conflict { code, detail: detail.into() };
         match refused {
             NameTaken => conflict("name_taken", "There is a user of this name."),
@@ -303,7 +303,6 @@ impl From<kv_store::UserRefused> for Failure {
                 "last_administrator",
                 "Nobody would be left to administer. Make somebody else an administrator first.",
             ),
-            Changed => conflict("changed_meanwhile", "Somebody else changed the user. Look again, and try again."),
             NoSuchAssignment => Self::NotFound { what: "assignment" },
         }
     }

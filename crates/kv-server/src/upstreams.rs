@@ -7,7 +7,7 @@ use crate::{
     app::App,
     cluster::{
         AccessError, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, ResourceName, Served, Upstream,
-        UpstreamError,
+        UpstreamError, version,
     },
     failure::Failure,
     operations::add_cluster::PLACE,
@@ -26,6 +26,8 @@ use std::{
 
 /// How long a cluster is taken to serve what it served.
 const DISCOVERY_FRESH: Duration = Duration::from_secs(300);
+/// How long whoever looks at a cluster waits for it to say its version.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How soon a missing resource may make it be asked again.
 const DISCOVERY_RETRY: Duration = Duration::from_secs(2);
 
@@ -112,6 +114,15 @@ impl Connection {
         // One that lacks a group might find another resource under a plain name.
         let fresh = if discovery.is_incomplete() { DISCOVERY_RETRY } else { DISCOVERY_FRESH };
         (at.elapsed() < fresh).then(|| discovery.find(resource).cloned()).flatten()
+    }
+
+    /// Which version of Kubernetes the cluster runs. Asks it, and waits for three seconds at most.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub async fn version(&self) -> Result<String, UpstreamError> {
+        let limits = CallLimits { time: self.limits.time.min(HEALTH_TIMEOUT), ..self.limits };
+        version(&self.upstream, limits).await
     }
 
     fn discovery(&self) -> Option<(Instant, Arc<Discovery>)> {

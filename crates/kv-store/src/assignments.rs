@@ -5,13 +5,13 @@ use crate::{
     authority::bump,
     basis::{ActError, Basis, confirm},
     row::bytes,
-    schema::{assignments, users},
+    schema::assignments,
     store::Store,
-    users::UserRefused,
+    users::{UserAsRead, UserRefused, hold},
 };
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, dsl::count_star};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use kv_authz::{
-    Action, Assignment, ClusterScope, NamespaceScope, Permit, UserId,
+    Action, Assignment, ClusterScope, NamespaceScope, Permit,
     audit::{Detail, Fact, Finish},
 };
 use uuid::Uuid;
@@ -25,14 +25,14 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, cluster): (UserId, &ClusterScope),
+        (read, cluster): (&UserAsRead, &ClusterScope),
         occasion: &Occasion,
     ) -> Result<(), ActError<UserRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            bump(conn, user)?;
-            let theirs = assignments::table.filter(assignments::user_id.eq(&row));
+            hold(conn, read)?;
+            bump(conn, read.id)?;
+            let theirs = assignments::table.filter(assignments::user_id.eq(bytes(read.id)));
             let taken = match cluster {
                 ClusterScope::Every => {
                     diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?
@@ -59,22 +59,15 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        user: UserId,
+        read: &UserAsRead,
         (id, line): (Uuid, &Assignment),
         occasion: &Occasion,
     ) -> Result<(), ActError<UserRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            bump(conn, user)?;
-            let there: i64 = users::table
-                .filter(users::id.eq(&row))
-                .filter(users::deleted_at.is_null())
-                .select(count_star())
-                .first(conn)?;
-            if there == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
+            hold(conn, read)?;
+            bump(conn, read.id)?;
+            let row = bytes(read.id);
             let cluster = match line.cluster {
                 ClusterScope::Every => None,
                 ClusterScope::One(cluster) => Some(bytes(cluster)),

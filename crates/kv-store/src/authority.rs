@@ -159,7 +159,12 @@ pub(crate) fn load_assignments(conn: &mut AnyConn, user: &[u8]) -> Result<Assign
         .filter(assignments::user_id.eq(user))
         .order(assignments::id)
         .select((assignments::cluster_id, assignments::namespaces))
-        .load::<(Option<Vec<u8>>, Option<String>)>(conn)?;
+        .load(conn)?;
+    read_assignments(rows)
+}
+
+/// Assignments as they are stored.
+pub(crate) fn read_assignments(rows: Vec<(Option<Vec<u8>>, Option<String>)>) -> Result<Assignments> {
     let lines = rows.into_iter().map(|(cluster, namespaces)| {
         Ok(Assignment {
             cluster: match cluster {

@@ -8,6 +8,7 @@ use crate::{
     row::{bytes, micros},
     schema::{api_keys, roles, sessions, users},
     store::AsStoreError,
+    users::hold_role,
 };
 use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
 use kv_authz::{KeyId, SessionId, Unusable, UserId};
@@ -163,7 +164,8 @@ pub(crate) fn standing(conn: &mut AnyConn, basis: &Basis) -> Result<Option<Stand
 pub(crate) fn confirm<E>(conn: &mut AnyConn, basis: Option<&Basis>, now: OffsetDateTime) -> Result<(), ActError<E>> {
     let Some(basis) = basis else { return Ok(()) };
     // Writing a row, even with its own value, locks it on PostgreSQL.
-    let user = users::table.filter(users::id.eq(bytes(basis.user)));
+    let row = bytes(basis.user);
+    let user = users::table.filter(users::id.eq(&row));
     diesel::update(user).set(users::version.eq(users::version)).execute(conn)?;
     match basis.credential {
         Credential::Key(id) => {
@@ -174,6 +176,10 @@ pub(crate) fn confirm<E>(conn: &mut AnyConn, basis: Option<&Basis>, now: OffsetD
             let session = sessions::table.filter(sessions::id.eq(bytes(id)));
             diesel::update(session).set(sessions::user_agent.eq(sessions::user_agent)).execute(conn)?;
         }
+    }
+    if basis.role_version.is_some() {
+        let role: Option<String> = user.select(users::role).get_result(conn).optional()?;
+        hold_role(conn, role.as_deref().unwrap_or_default())?;
     }
     let clusters = match basis.clusters_version {
         Some(_) => crate::clusters::version(conn)?,

@@ -9,6 +9,7 @@ use crate::{
     row::{self, bytes, id, maybe_time, micros},
     schema::{api_key_uses, api_keys, users},
     store::Store,
+    user_changes::stay_revoked,
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl,
@@ -186,6 +187,8 @@ impl Store {
             let first = diesel::update(theirs().filter(api_keys::revoked_at.is_null()))
                 .set(revocation(permit, reason, occasion))
                 .execute(conn)?;
+            // Were it revoked with its owner, it is now for itself: enabling them does not revive it.
+            diesel::update(theirs()).set(api_keys::revoked_with_owner_at.eq(None::<i64>)).execute(conn)?;
             let name: Option<String> = theirs().select(api_keys::name).first(conn).optional()?;
             let Some(name) = name else { return Err(ActError::Refused(NoSuchKey)) };
             let facts = Detail::none()
@@ -219,6 +222,7 @@ impl Store {
             diesel::update(user).set(users::keys_made.eq(users::keys_made)).execute(conn)?;
             let keys: Vec<Vec<u8>> = theirs().select(api_keys::id).load(conn)?;
             diesel::update(theirs()).set(revocation(permit, reason, occasion)).execute(conn)?;
+            stay_revoked(conn, &bytes(owner))?;
             let facts = Detail::none()
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{} keys revoked", keys.len()));

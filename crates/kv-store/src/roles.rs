@@ -3,17 +3,19 @@
 
 use crate::{
     audit::Occasion,
+    authority::read_assignments,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
     error::{Result, StoreError},
     row::{micros, text, time},
-    schema::{roles, users},
+    schema::{assignments, roles, users},
     store::Store,
+    users::hold_role,
 };
 use ::time::OffsetDateTime;
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
+use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
 use kv_authz::{
-    Action, Pattern, Permit, RoleId,
+    Action, Assignments, Pattern, Permit, RoleId,
     audit::{Detail, Fact, Finish},
 };
 
@@ -30,6 +32,17 @@ pub struct RoleRecord {
     pub created_at: OffsetDateTime,
     /// How many users have it.
     pub users: u64,
+    /// Where they have it, all of them together.
+    pub reach: Assignments,
+    /// What an act on it is decided on.
+    pub read: RoleAsRead,
+}
+
+/// A role as it was when it was decided what may be done to it. An act that finds it changed since is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoleAsRead {
+    id: RoleId,
+    version: i64,
 }
 
 /// What shall be different in a role.
@@ -52,7 +65,7 @@ pub enum RoleRefused {
     NoSuchRole,
 }
 
-type Columns = (String, String, String, i64);
+type Columns = (String, String, String, i64, i64);
 
 fn written(grants: &[Pattern]) -> String {
     // A list of text always has a JSON form.
@@ -118,17 +131,16 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        role: RoleId,
+        read: &RoleAsRead,
         change: &RoleChange,
         occasion: &Occasion,
     ) -> Result<(), ActError<RoleRefused>> {
-        let id = role.to_string();
+        let id = read.id.to_string();
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             let there = roles::table.filter(roles::id.eq(&id)).filter(roles::deleted_at.is_null());
-            if diesel::update(there).set(roles::version.eq(roles::version + 1)).execute(conn)? == 0 {
-                return Err(ActError::Refused(RoleRefused::NoSuchRole));
-            }
+            hold(conn, read)?;
+            diesel::update(there).set(roles::version.eq(roles::version + 1)).execute(conn)?;
             let before: String = roles::table.find(&id).select(roles::grants).get_result(conn)?;
             let before: Vec<Pattern> =
                 serde_json::from_str(&before).map_err(|_| StoreError::Unreadable { what: "role" })?;
@@ -159,19 +171,17 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        role: RoleId,
+        read: &RoleAsRead,
         occasion: &Occasion,
     ) -> Result<(), ActError<RoleRefused>> {
-        let id = role.to_string();
+        let id = read.id.to_string();
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             let there = roles::table.filter(roles::id.eq(&id)).filter(roles::deleted_at.is_null());
-            let deleted = diesel::update(there)
+            hold(conn, read)?;
+            diesel::update(there)
                 .set((roles::version.eq(roles::version + 1), roles::deleted_at.eq(micros(occasion.now))))
                 .execute(conn)?;
-            if deleted == 0 {
-                return Err(ActError::Refused(RoleRefused::NoSuchRole));
-            }
             let facts = Detail::none().with(Fact::ObjectId, &*id);
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
@@ -187,7 +197,7 @@ impl Store {
             let rows: Vec<Columns> = roles::table
                 .filter(roles::deleted_at.is_null())
                 .order(roles::name)
-                .select((roles::id, roles::name, roles::grants, roles::created_at))
+                .select((roles::id, roles::name, roles::grants, roles::created_at, roles::version))
                 .load(conn)?;
             rows.into_iter().map(|row| record(conn, row)).collect()
         })
@@ -202,7 +212,7 @@ impl Store {
             let row: Option<Columns> = roles::table
                 .filter(roles::name.eq(text(name)))
                 .filter(roles::deleted_at.is_null())
-                .select((roles::id, roles::name, roles::grants, roles::created_at))
+                .select((roles::id, roles::name, roles::grants, roles::created_at, roles::version))
                 .get_result(conn)
                 .optional()?;
             row.map(|row| record(conn, row)).transpose()
@@ -210,11 +220,32 @@ impl Store {
     }
 }
 
-fn record(conn: &mut AnyConn, (role, name, grants, created): Columns) -> Result<RoleRecord> {
+/// Holds a role until the end of the transaction, as it was read.
+fn hold(conn: &mut AnyConn, read: &RoleAsRead) -> Result<(), ActError<RoleRefused>> {
+    let row = roles::table.filter(roles::id.eq(read.id.to_string()));
+    let there = hold_role(conn, &read.id.to_string())?;
+    let deleted: Option<Option<i64>> = row.select(roles::deleted_at).get_result(conn).optional()?;
+    match (there, deleted) {
+        (Some(version), Some(None)) if version == read.version => Ok(()),
+        (Some(_), Some(None)) => Err(ActError::Stale),
+        _ => Err(ActError::Refused(RoleRefused::NoSuchRole)),
+    }
+}
+
+fn record(conn: &mut AnyConn, (role, name, grants, created, version): Columns) -> Result<RoleRecord> {
     let holders = users::table.filter(users::role.eq(&role)).filter(users::deleted_at.is_null()).select(count_star());
     let unreadable = StoreError::Unreadable { what: "role" };
+    let theirs = assignments::table
+        .inner_join(users::table.on(users::id.eq(assignments::user_id)))
+        .filter(users::role.eq(&role))
+        .filter(users::deleted_at.is_null())
+        .select((assignments::cluster_id, assignments::namespaces))
+        .load(conn)?;
+    let id = role.parse().map_err(|_| StoreError::Unreadable { what: "role" })?;
     Ok(RoleRecord {
-        id: role.parse().map_err(|_| StoreError::Unreadable { what: "role" })?,
+        id,
+        read: RoleAsRead { id, version },
+        reach: read_assignments(theirs)?,
         name,
         grants: serde_json::from_str(&grants).map_err(|_| unreadable)?,
         created_at: time(created)?,

@@ -3,6 +3,7 @@
 
 use crate::{
     audit::Occasion,
+    authority::bump,
     backend::AnyConn,
     basis::{ActError, Basis, Never, confirm},
     error::Result,
@@ -11,7 +12,7 @@ use crate::{
     second_factors::forget_factor,
     sessions::end_all,
     store::Store,
-    users::{StoredRole, UserRefused},
+    users::{StoredRole, UserAsRead, UserRefused, hold},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, dsl::count_star};
 use kv_authz::{
@@ -51,29 +52,24 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, read): (UserId, &StoredRole),
+        read: &UserAsRead,
         change: &UserChange,
         occasion: &Occasion,
     ) -> Result<UserChanged, ActError<UserRefused>> {
         self.write(|conn| {
             hold_admins(conn)?;
             confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
-            if diesel::update(there).set(users::version.eq(users::version + 1)).execute(conn)? == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
+            hold(conn, read)?;
+            bump(conn, read.id)?;
+            let row = bytes(read.id);
+            let there = users::table.find(&row);
             let (role, disabled_at): (String, Option<i64>) =
                 there.select((users::role, users::disabled_at)).get_result(conn)?;
-            // Whether they may be governed was decided on the role they had.
-            if role != read.0 {
-                return Err(ActError::Refused(UserRefused::Changed));
-            }
-            let mut facts = Detail::none().with(Fact::ObjectId, user.to_string());
+            let mut facts = Detail::none().with(Fact::ObjectId, read.id.to_string());
             let mut done = UserChanged::default();
             if let Some(other) = &change.role {
                 diesel::update(there).set(users::role.eq(&other.0)).execute(conn)?;
-                facts = facts.with(Fact::Before, role).with(Fact::After, &*other.0);
+                facts = facts.with(Fact::Before, &*role).with(Fact::After, &*other.0);
             }
             match (change.disabled, disabled_at) {
                 (Some(true), None) => {
@@ -89,7 +85,7 @@ impl Store {
                 (Some(_), _) => facts.add(Fact::After, "as before"),
                 (None, _) => {}
             }
-            keep_an_admin(conn, read)?;
+            keep_an_admin(conn, &role)?;
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(done)
         })
@@ -104,27 +100,24 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, read): (UserId, &StoredRole),
+        read: &UserAsRead,
         occasion: &Occasion,
     ) -> Result<UserChanged, ActError<UserRefused>> {
         self.write(|conn| {
             hold_admins(conn)?;
             confirm(conn, basis, occasion.now)?;
-            let row = bytes(user);
-            let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
-            if diesel::update(there).set(users::version.eq(users::version + 1)).execute(conn)? == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
-            if there.select(users::role).get_result::<String>(conn)? != read.0 {
-                return Err(ActError::Refused(UserRefused::Changed));
-            }
+            hold(conn, read)?;
+            bump(conn, read.id)?;
+            let (user, row) = (read.id, bytes(read.id));
+            let there = users::table.find(&row);
+            let role: String = there.select(users::role).get_result(conn)?;
             let done = end_credentials(conn, &row, "owner deleted", permit, occasion)?;
             forget_factor(conn, user)?;
             diesel::delete(assignments::table.filter(assignments::user_id.eq(&row))).execute(conn)?;
             diesel::update(there)
                 .set((users::deleted_at.eq(micros(occasion.now)), users::password_hash.eq(None::<String>)))
                 .execute(conn)?;
-            keep_an_admin(conn, read)?;
+            keep_an_admin(conn, &role)?;
             let (keys, sessions) = (done.keys_revoked, done.sessions_ended);
             let facts = Detail::none()
                 .with(Fact::ObjectId, user.to_string())
@@ -134,7 +127,8 @@ impl Store {
         })
     }
 
-    /// Gives a user another password. All their sessions end, and their keys with them if that is asked for.
+    /// Gives a user another password. All their sessions end, and their keys with them if that is asked for. `read` is of
+    /// no need for one's own: the basis speaks of the same user.
     ///
     /// # Errors
     /// [`ActError::Refused`] where there is no such user.
@@ -142,11 +136,15 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, hash, revoke_keys): (UserId, &str, bool),
+        (user, read): (UserId, Option<&UserAsRead>),
+        (hash, revoke_keys): (&str, bool),
         occasion: &Occasion,
     ) -> Result<UserChanged, ActError<UserRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
+            if let Some(read) = read {
+                hold(conn, read)?;
+            }
             let row = bytes(user);
             let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
             let set = diesel::update(there)
@@ -157,7 +155,10 @@ impl Store {
             }
             let by = &permit.actor().user;
             let keys_revoked = match revoke_keys {
-                true => revoke_keys_of(conn, &row, "password reset", by, occasion)?,
+                true => {
+                    stay_revoked(conn, &row)?;
+                    revoke_keys_of(conn, &row, "password reset", by, occasion)?
+                }
                 false => 0,
             };
             let sessions_ended = end_all(conn, user, by, occasion.now)?;
@@ -177,15 +178,13 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        user: UserId,
+        read: &UserAsRead,
         occasion: &Occasion,
     ) -> Result<UserChanged, ActError<UserRefused>> {
+        let user = read.id;
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
-            let there = users::table.filter(users::id.eq(bytes(user))).filter(users::deleted_at.is_null());
-            if diesel::update(there).set(users::version.eq(users::version)).execute(conn)? == 0 {
-                return Err(ActError::Refused(UserRefused::NoSuchUser));
-            }
+            hold(conn, read)?;
             forget_factor(conn, user)?;
             let sessions_ended = end_all(conn, user, &permit.actor().user, occasion.now)?;
             let facts = Detail::none()
@@ -215,8 +214,8 @@ fn hold_admins(conn: &mut AnyConn) -> Result<()> {
     Ok(())
 }
 
-fn keep_an_admin(conn: &mut AnyConn, changed: &StoredRole) -> Result<(), ActError<UserRefused>> {
-    if changed.0 != Role::Admin.name() {
+fn keep_an_admin(conn: &mut AnyConn, role: &str) -> Result<(), ActError<UserRefused>> {
+    if role != Role::Admin.name() {
         return Ok(());
     }
     let left: i64 = users::table
@@ -255,6 +254,13 @@ fn enable(conn: &mut AnyConn, row: &[u8], since: i64, restore_keys: bool) -> Res
     // Asked once: a later enabling brings nothing more back.
     diesel::update(with_owner).set(api_keys::revoked_with_owner_at.eq(None::<i64>)).execute(conn)?;
     Ok(UserChanged { keys_restored, ..UserChanged::default() })
+}
+
+/// Revoked for themselves now: enabling their owner does not revive the keys that were revoked with them.
+pub(crate) fn stay_revoked(conn: &mut AnyConn, owner: &[u8]) -> Result<()> {
+    let theirs = api_keys::table.filter(api_keys::user_id.eq(owner));
+    diesel::update(theirs).set(api_keys::revoked_with_owner_at.eq(None::<i64>)).execute(conn)?;
+    Ok(())
 }
 
 /// Revokes a user's keys and ends their sessions.

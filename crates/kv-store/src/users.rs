@@ -63,6 +63,17 @@ pub struct UserRecord {
     pub assignments: Assignments,
     /// Whether a second factor is in force.
     pub has_second_factor: bool,
+    /// What an act on them is decided on.
+    pub read: UserAsRead,
+}
+
+/// A user as they were when it was decided what may be done to them, by the versions of their rights. An act that finds
+/// them changed since is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserAsRead {
+    pub(crate) id: UserId,
+    pub(crate) version: i64,
+    pub(crate) role_version: Option<i64>,
 }
 
 /// What signing in needs to know of a user.
@@ -94,22 +105,19 @@ pub enum UserRefused {
     /// Nobody would be left to administer.
     #[error("the last administrator stays one")]
     LastAdmin,
-    /// The user was read before somebody changed them.
-    #[error("the user was changed meanwhile")]
-    Changed,
     /// The user has no such assignment.
     #[error("there is no such assignment")]
     NoSuchAssignment,
 }
 
-type Columns = (Vec<u8>, String, String, i64, Option<i64>, RoleColumns, Option<i64>);
+type Columns = (Vec<u8>, String, (String, i64), i64, Option<i64>, RoleColumns, Option<i64>);
 
 macro_rules! columns {
     () => {
         (
             users::id,
             users::name,
-            users::role,
+            (users::role, users::version),
             users::created_at,
             users::disabled_at,
             role_columns!(),
@@ -266,6 +274,30 @@ impl Store {
     }
 }
 
+/// Holds a user until the end of the transaction, as they were read. Nobody else's act on them or on their role gets in
+/// between.
+pub(crate) fn hold(conn: &mut AnyConn, read: &UserAsRead) -> Result<(), ActError<UserRefused>> {
+    let row = bytes(read.id);
+    let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
+    // Writing a row, even with its own value, locks it on PostgreSQL.
+    if diesel::update(there).set(users::version.eq(users::version)).execute(conn)? == 0 {
+        return Err(ActError::Refused(UserRefused::NoSuchUser));
+    }
+    let (role, version): (String, i64) = there.select((users::role, users::version)).get_result(conn)?;
+    let role_version = match read.role_version {
+        None => None,
+        Some(_) => hold_role(conn, &role)?,
+    };
+    if (version, role_version) == (read.version, read.role_version) { Ok(()) } else { Err(ActError::Stale) }
+}
+
+/// The same for a custom role. Tells its version.
+pub(crate) fn hold_role(conn: &mut AnyConn, role: &str) -> Result<Option<i64>> {
+    let row = roles::table.filter(roles::id.eq(role));
+    diesel::update(row).set(roles::version.eq(roles::version)).execute(conn)?;
+    Ok(row.select(roles::version).get_result(conn).optional()?)
+}
+
 type SignInColumns = (Vec<u8>, String, Option<String>, Option<i64>, i64, Option<i64>);
 
 fn sign_in((user, name, password_hash, disabled, version, factor): SignInColumns) -> Result<SignIn> {
@@ -273,9 +305,14 @@ fn sign_in((user, name, password_hash, disabled, version, factor): SignInColumns
     Ok(SignIn { id: id(&user)?, name, password_hash, disabled, version, has_second_factor })
 }
 
-fn record(conn: &mut AnyConn, (user, name, role, created, disabled, columns, factor): Columns) -> Result<UserRecord> {
+fn record(
+    conn: &mut AnyConn,
+    (user, name, (role, version), created, disabled, columns, factor): Columns,
+) -> Result<UserRecord> {
+    let read = UserAsRead { id: id(&user)?, version, role_version: columns.3 };
     Ok(UserRecord {
-        id: id(&user)?,
+        id: read.id,
+        read,
         name,
         role: read_role(&role, columns)?,
         created_at: time(created)?,

@@ -4,7 +4,7 @@ use crate::administration::{id, made, role};
 use kv_tests::{Backend, Cluster, PASSWORD, TestApp, User, on_both};
 use serde_json::{Value, json};
 
-on_both!(nobody_gives_what_they_do_not_hold, nobody_governs_who_holds_more);
+on_both!(nobody_gives_what_they_do_not_hold, nobody_governs_who_holds_more, nobody_governs_who_reaches_further,);
 
 async fn nobody_gives_what_they_do_not_hold(backend: Backend) {
     let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
@@ -89,4 +89,46 @@ async fn nobody_governs_who_holds_more(backend: Backend) {
     let reset = app.post(&format!("{path}/reset-password")).json(&json!({"new_password": "a helpful password"}));
     reset.session(&helper).send().await.expect(200);
     app.delete(&format!("/api/v1/users/{}", peer.id)).session(&helper).send().await.expect(204);
+}
+
+async fn nobody_governs_who_reaches_further(backend: Backend) {
+    let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("dev", &cluster).await;
+    app.add_cluster("prod", &cluster).await;
+    let admin = app.admin().await;
+    role(&app, &admin, "lead", &["users:*", "rbac:manage", "pods:*"]).await;
+    role(&app, &admin, "pods", &["pods:read"]).await;
+    let lead = app.user("lead", "lead").await;
+    app.assign(&lead, "dev", &[]).await;
+    let lead = app.login("lead").await;
+    let (near, far) = (app.user("near", "pods").await, app.user("far", "pods").await);
+    app.assign(&near, "dev", &["team"]).await;
+    app.assign(&far, "dev", &["team"]).await;
+    app.assign(&far, "prod", &["team"]).await;
+    let acts = |user: &User| {
+        let path = format!("/api/v1/users/{}", user.id);
+        vec![
+            app.patch(&path).json(&json!({"role": "lead"})),
+            app.post(&format!("{path}/reset-password")).json(&json!({"new_password": "taken over 1234"})),
+            app.delete(&format!("{path}/second-factor")),
+            app.delete(&path),
+        ]
+    };
+    // The lesser role, but where the lead is nobody: whoever signs in as them is somebody there.
+    for act in acts(&far) {
+        assert_eq!(act.session(&lead).send().await.expect(403).code(), "exceeds_own_rights");
+    }
+    let widen = || app.patch("/api/v1/roles/pods").json(&json!({"grants": ["pods:*"]})).session(&lead).send();
+    assert_eq!(widen().await.expect(403).code(), "exceeds_own_rights");
+    app.try_login("far", PASSWORD).await.expect(200);
+    // More of what the lead has, is the lead's to give: to them as well.
+    let line = json!({"cluster": "dev", "namespaces": ["team", "other"]});
+    let path = format!("/api/v1/users/{}/assignments", far.id);
+    app.request("PUT", &path).session(&lead).json(&line).send().await.expect(204);
+    app.delete(&format!("{path}?cluster=prod")).session(&admin).send().await.expect(204);
+    widen().await.expect(204);
+    for act in acts(&near) {
+        let answer = act.session(&lead).send().await;
+        assert!(answer.is_success(), "{}", answer.text());
+    }
 }

@@ -1,12 +1,13 @@
 //! Clusters registered and removed over the API: what is refused in a kubeconfig, where a cluster may be, and that nothing of
 //! the way in comes back.
 
-use kv_tests::{Backend, Cluster, Session, TestApp, on_both};
+use kv_tests::{Backend, Cluster, Reply, Session, TestApp, on_both};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 on_both!(
     a_cluster_is_registered_used_and_removed,
+    a_cluster_says_how_it_is,
     attacks_154_156_157_158_a_kubeconfig_runs_reads_and_redirects_nothing,
     attack_160_addresses_of_this_machine_are_the_operators,
     attack_161_bombs_are_refused_at_once,
@@ -63,6 +64,41 @@ async fn a_cluster_is_registered_used_and_removed(backend: Backend) {
     let seen = cluster.seen().len();
     app.get(pod).key(&key).send().await.expect(404);
     assert_eq!(cluster.seen().len(), seen);
+}
+
+async fn a_cluster_says_how_it_is(backend: Backend) {
+    let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("prod", &cluster).await;
+    let (_, _, key) = app.someone("ann", "dev", Some("prod")).await;
+    let look = || app.get("/api/v1/clusters/prod").key(&key).send();
+    let version = |status, body: &Value| cluster.reply("/version", Reply::json(status, body));
+    version(200, &json!({"major": "1", "minor": "36", "gitVersion": "v1.36.2"}));
+    let answer = look().await.expect(200);
+    let seen = answer.json();
+    assert_eq!(
+        (&seen["name"], &seen["health"], &seen["version"]),
+        (&json!("prod"), &json!("healthy"), &json!("v1.36.2"))
+    );
+    assert_eq!(seen["problem"], Value::Null);
+    let entry = app.entry_of(&answer).await;
+    assert_eq!((&entry["action"], &entry["outcome"]), (&json!("cluster.show"), &json!("succeeded")));
+    // Its credentials are refused; it is something else; it is gone.
+    for (status, body, code) in [
+        (401, json!({"kind": "Status", "code": 401}), "cluster_failed"),
+        (200, json!(["hello"]), "cluster_failed"),
+        (503, json!({}), "cluster_failed"),
+    ] {
+        version(status, &body);
+        let seen = look().await.expect(200).json();
+        assert_eq!((&seen["health"], &seen["version"]), (&json!("unhealthy"), &Value::Null), "{body}");
+        assert_eq!(seen["problem"]["code"], code, "{seen}");
+    }
+    let admin = app.admin().await;
+    let body = json!({"name": "local", "server": "https://localhost:1", "token": SECRET});
+    add(&app, &admin, &body).await.expect(201);
+    let seen = app.get("/api/v1/clusters/local").session(&admin).send().await.expect(200).json();
+    assert_eq!((&seen["health"], &seen["problem"]["code"]), (&json!("unhealthy"), &json!("cluster_unreachable")));
+    app.get("/api/v1/clusters/local").key(&key).send().await.expect(404);
 }
 
 async fn attacks_154_156_157_158_a_kubeconfig_runs_reads_and_redirects_nothing(backend: Backend) {

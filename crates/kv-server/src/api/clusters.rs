@@ -8,11 +8,18 @@ use crate::{
     caller::Caller,
     cluster::{AccessError, ClusterAccess, KubeconfigSource},
     failure::Failure,
-    operations::{add_cluster, list_clusters, remove_cluster},
+    operations::{
+        add_cluster, list_clusters, remove_cluster,
+        show_cluster::{self, Health},
+    },
     problem::Problem,
     routes::no_query,
+    upstreams::Upstreams,
 };
-use actix_web::{HttpRequest, HttpResponse, web::Path};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path},
+};
 use kv_authz::{
     action::AddCluster,
     audit::{Event, Target},
@@ -36,6 +43,42 @@ pub struct Cluster {
 impl From<&ClusterRecord> for Cluster {
     fn from(cluster: &ClusterRecord) -> Self {
         Self { id: cluster.id.to_string(), name: cluster.name.clone(), created_at: written(cluster.created_at) }
+    }
+}
+
+/// A cluster, and how it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClusterSeen {
+    /// What is known of it.
+    #[serde(flatten)]
+    cluster: Cluster,
+    /// `healthy` if it answers to its credentials, otherwise `unhealthy`.
+    health: &'static str,
+    /// The version of Kubernetes, as it says; null unless it is healthy.
+    version: Option<String>,
+    /// Why it is not healthy.
+    problem: Option<ClusterProblem>,
+}
+
+/// Why a cluster is not healthy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClusterProblem {
+    /// The code that requests to it are answered with.
+    code: &'static str,
+    /// The same in a sentence.
+    detail: String,
+}
+
+impl ClusterSeen {
+    fn of(cluster: &ClusterRecord, health: Health) -> Self {
+        let cluster = cluster.into();
+        match health {
+            Health::Healthy { version } => Self { cluster, health: "healthy", version: Some(version), problem: None },
+            Health::Unhealthy { code, detail } => {
+                let problem = Some(ClusterProblem { code, detail });
+                Self { cluster, health: "unhealthy", version: None, problem }
+            }
+        }
     }
 }
 
@@ -147,19 +190,18 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
 }
 
-/// Look at a cluster assigned to you.
+/// Look at a cluster assigned to you. It is asked for its version, and has three seconds to answer.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}", tag = "clusters", security(("session" = []), ("api_key" = [])),
     params(("cluster" = String, Path)),
-    responses((status = 200, body = Cluster), (status = 404, body = Problem)))]
-pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
-    let target = Target::of("clusters").named(&*path);
-    caller.about(Event::ClusterShow, target.clone());
+    responses((status = 200, body = ClusterSeen), (status = 404, body = Problem)))]
+pub async fn show(
+    caller: Caller,
+    upstreams: Data<Upstreams>,
+    request: HttpRequest,
+    path: Path<String>,
+) -> Result<HttpResponse, Failure> {
+    caller.about(Event::ClusterShow, Target::of("clusters").named(&*path));
     no_query(&request)?;
-    let app = caller.app();
-    let cluster = caller
-        .observe(Event::ClusterShow, target, async |view| {
-            list_clusters::show_cluster(view, &path, app.policy(), app.clock.now()).map(Cluster::from)
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(cluster))
+    let (cluster, health) = show_cluster::show_cluster(&caller, &upstreams, &path).await?;
+    Ok(HttpResponse::Ok().json(ClusterSeen::of(&cluster, health)))
 }

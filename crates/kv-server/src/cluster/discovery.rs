@@ -1,10 +1,11 @@
-//! What a cluster serves: its resources, built-in and custom, as the cluster itself lists them.
+//! What a cluster serves: its version, and its resources, built-in and custom, as the cluster itself lists them.
 //!
 //! What a cluster says is not trusted: names that could not stand in a path are left out. Subresources are left out too;
 //! they need rights of their own. How long an answer is kept is the caller's business.
 
 use futures_util::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResource, APIResourceList};
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kv_authz::kubernetes::KubernetesVerb;
 use serde::de::DeserializeOwned;
 
@@ -116,6 +117,15 @@ pub struct Discovery {
     /// Core first, then `apps`, the other groups as the cluster orders them, `extensions` last.
     resources: Vec<Served>,
     incomplete: bool,
+}
+
+/// Which version of Kubernetes the cluster runs, in its own words, which are cut off where no version is so long.
+///
+/// # Errors
+/// [`UpstreamError`].
+pub async fn version(upstream: &Upstream, limits: CallLimits) -> Result<String, UpstreamError> {
+    let info: Info = ask(upstream, UpstreamPath::version(), limits).await?;
+    Ok(kv_authz::audit::clip(&info.git_version, 64).0.to_owned())
 }
 
 impl Discovery {

@@ -31,7 +31,7 @@ mod upstream;
 
 pub use access::{AccessError, ClusterAccess};
 pub use address::{AddressPolicy, InvalidNetwork, Networks, RefusedAddress};
-pub use discovery::{Discovery, Served};
+pub use discovery::{Discovery, Served, version};
 pub use json::JsonError;
 pub use kubeconfig::KubeconfigSource;
 pub use names::{ClusterName, Group, NameError, Namespace, ObjectName, Plural, ResourceName, Version, What};

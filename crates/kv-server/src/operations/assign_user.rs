@@ -6,7 +6,7 @@ use kv_authz::{
     Assignment, ClusterScope, NamespaceScope, UserId,
     action::{AssignUser, UnassignUser},
     audit::Target,
-    grant::{may_assign, may_govern},
+    grant::{may_assign, may_give_role},
 };
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub async fn assign_user(
         Namespace::parse(namespace).map_err(|error| Failure::unprocessable("invalid_namespace", error.to_string()))?;
     }
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
+    may_give_role(acting.principal, &found.role)?;
     let scope = scope(acting, cluster).await?;
     let line = Assignment { cluster: scope, namespaces: namespaces.map_or(NamespaceScope::All, NamespaceScope::Named) };
     may_assign(acting.principal, &line)?;
@@ -35,11 +35,12 @@ pub async fn assign_user(
     for known in found.assignments.lines().iter().filter(|known| known.cluster == line.cluster) {
         may_assign(acting.principal, known)?;
     }
+    let read = found.read;
     let permit = acting.authorize::<AssignUser>(target(cluster).named(found.name))?;
     let app = acting.app;
     let id: uuid::Uuid = app.random.id(acting.occasion.now)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    app.with_store(move |store| store.assign_user(&permit, basis.as_ref(), user, (id, &line), &occasion)).await?;
+    app.with_store(move |store| store.assign_user(&permit, basis.as_ref(), &read, (id, &line), &occasion)).await?;
     acting.cut_beyond_rights(vec![user]).await
 }
 
@@ -50,14 +51,18 @@ pub async fn assign_user(
 pub async fn unassign_user(acting: &Acting<'_>, user: UserId, cluster: Option<&str>) -> Result<(), Failure> {
     acting.authorize::<UnassignUser>(target(cluster))?;
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
+    may_give_role(acting.principal, &found.role)?;
     let scope = scope(acting, cluster).await?;
     for known in found.assignments.lines().iter().filter(|known| known.cluster == scope) {
         may_assign(acting.principal, known)?;
     }
+    let read = found.read;
     let permit = acting.authorize::<UnassignUser>(target(cluster).named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.app.with_store(move |store| store.unassign_user(&permit, basis.as_ref(), (user, &scope), &occasion)).await?;
+    acting
+        .app
+        .with_store(move |store| store.unassign_user(&permit, basis.as_ref(), (&read, &scope), &occasion))
+        .await?;
     acting.cut_beyond_rights(vec![user]).await
 }
 

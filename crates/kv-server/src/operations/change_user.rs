@@ -6,7 +6,7 @@ use kv_authz::{
     UserId,
     action::{ChangeRoleOfUser, ChangeUser},
     audit::Target,
-    grant::may_govern,
+    grant::{may_give_role, may_govern},
 };
 use kv_store::{StoredRole, UserChange, UserChanged};
 
@@ -39,30 +39,30 @@ pub async fn change_user(acting: &Acting<'_>, user: UserId, wanted: &Wanted) -> 
         return Err(Failure::unprocessable("not_enabling", "`restore_api_keys` goes with `disabled: false`."));
     }
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
+    may_govern(acting.principal, &found.role, &found.assignments)?;
     let role = match &wanted.role {
         None => None,
         Some(name) => {
             let role = find_role(acting.app, name).await?;
-            may_govern(acting.principal, &role)?;
+            may_give_role(acting.principal, &role)?;
             Some(StoredRole::from(&role))
         }
     };
     let takes_role = role.is_some();
     let change = UserChange { role, disabled: wanted.disabled, restore_api_keys: wanted.restore_api_keys };
-    let (basis, occasion, read) = (acting.basis, acting.occasion.clone(), StoredRole::from(&found.role));
+    let (basis, occasion, read) = (acting.basis, acting.occasion.clone(), found.read);
     let target = users().named(found.name);
     let done = if takes_role {
         let permit = acting.authorize::<ChangeRoleOfUser>(target)?;
         acting
             .app
-            .with_store(move |store| store.change_user(&permit, basis.as_ref(), (user, &read), &change, &occasion))
+            .with_store(move |store| store.change_user(&permit, basis.as_ref(), &read, &change, &occasion))
             .await?
     } else {
         let permit = acting.authorize::<ChangeUser>(target)?;
         acting
             .app
-            .with_store(move |store| store.change_user(&permit, basis.as_ref(), (user, &read), &change, &occasion))
+            .with_store(move |store| store.change_user(&permit, basis.as_ref(), &read, &change, &occasion))
             .await?
     };
     if wanted.disabled == Some(true) {

@@ -2,7 +2,7 @@
 
 use super::{Acting, checked_name, find_role, passwords::checked_password};
 use crate::failure::Failure;
-use kv_authz::{Actor, UserId, action::CreateUser, audit::Target, grant::may_govern};
+use kv_authz::{Actor, UserId, action::CreateUser, audit::Target, grant::may_give_role};
 use kv_store::NewUser;
 use secrecy::SecretString;
 
@@ -23,7 +23,7 @@ pub async fn create_user(
         return Err(Failure::unprocessable("invalid_name", "This name is the operator's in the audit log."));
     }
     let role = find_role(app, role).await?;
-    may_govern(acting.principal, &role)?;
+    may_give_role(acting.principal, &role)?;
     let password_hash = match password {
         None => None,
         Some(password) => {

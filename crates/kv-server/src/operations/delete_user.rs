@@ -9,7 +9,7 @@ use kv_authz::{
     audit::Target,
     grant::may_govern,
 };
-use kv_store::{StoredRole, UserChanged};
+use kv_store::UserChanged;
 
 /// Deletes a user.
 ///
@@ -19,14 +19,11 @@ use kv_store::{StoredRole, UserChanged};
 pub async fn delete_user(acting: &Acting<'_>, user: UserId) -> Result<UserChanged, Failure> {
     acting.authorize::<DeleteUser>(Target::of("users"))?;
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
-    let read = StoredRole::from(&found.role);
+    may_govern(acting.principal, &found.role, &found.assignments)?;
+    let read = found.read;
     let permit = acting.authorize::<DeleteUser>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    let done = acting
-        .app
-        .with_store(move |store| store.delete_user(&permit, basis.as_ref(), (user, &read), &occasion))
-        .await?;
+    let done = acting.app.with_store(move |store| store.delete_user(&permit, basis.as_ref(), &read, &occasion)).await?;
     acting.cut_user(user).await;
     Ok(done)
 }
@@ -38,11 +35,14 @@ pub async fn delete_user(acting: &Acting<'_>, user: UserId) -> Result<UserChange
 pub async fn reset_second_factor(acting: &Acting<'_>, user: UserId) -> Result<UserChanged, Failure> {
     acting.authorize::<ResetSecondFactor>(Target::of("users"))?;
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
+    may_govern(acting.principal, &found.role, &found.assignments)?;
+    let read = found.read;
     let permit = acting.authorize::<ResetSecondFactor>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    let done =
-        acting.app.with_store(move |store| store.reset_second_factor(&permit, basis.as_ref(), user, &occasion)).await?;
+    let done = acting
+        .app
+        .with_store(move |store| store.reset_second_factor(&permit, basis.as_ref(), &read, &occasion))
+        .await?;
     acting.cut_sessions(user).await;
     Ok(done)
 }

@@ -1,4 +1,4 @@
-//! List the clusters assigned to the caller, or look at one of them.
+//! List the clusters assigned to the caller, or find one of them. No cluster is asked anything.
 
 use crate::{caller::View, failure::Failure};
 use kv_authz::{
@@ -27,7 +27,7 @@ pub fn list_clusters<'a>(
 ///
 /// # Errors
 /// [`Failure`]: 404 for a cluster the caller may not know of.
-pub fn show_cluster<'a>(
+pub fn known_cluster<'a>(
     view: &'a View,
     name: &str,
     policy: &Policy,

@@ -24,6 +24,7 @@ pub mod revoke_api_key;
 pub mod roles;
 pub mod second_factor;
 pub mod sessions;
+pub mod show_cluster;
 pub mod show_oneself;
 pub mod sign_in;
 pub mod sign_out;

@@ -56,7 +56,7 @@ pub async fn change_password(
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     let changed = acting
         .app
-        .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, &hash, false), &occasion))
+        .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, None), (&hash, false), &occasion))
         .await?;
     acting.app.with_store(move |store| store.forget_failures(&subject)).await?;
     acting.cut_sessions(user).await;
@@ -75,14 +75,17 @@ pub async fn reset_password(
 ) -> Result<UserChanged, Failure> {
     acting.authorize::<ResetPassword>(Target::of("users"))?;
     let found = acting.find_user(user).await?;
-    may_govern(acting.principal, &found.role)?;
+    may_govern(acting.principal, &found.role, &found.assignments)?;
+    let read = found.read;
     let permit = acting.authorize::<ResetPassword>(Target::of("users").named(found.name))?;
     checked_password(&new)?;
     let hash = acting.app.passwords.hash(new).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     let changed = acting
         .app
-        .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, &hash, revoke_keys), &occasion))
+        .with_store(move |store| {
+            store.set_password(&permit, basis.as_ref(), (user, Some(&read)), (&hash, revoke_keys), &occasion)
+        })
         .await?;
     match revoke_keys {
         true => acting.cut_user(user).await,

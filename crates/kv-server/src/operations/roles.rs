@@ -7,7 +7,7 @@ use kv_authz::{
     Pattern, Role, RoleId,
     action::{ChangeRole, CreateRole, DeleteRole, ListRoles},
     audit::Target,
-    grant::may_give,
+    grant::{may_assign, may_give},
 };
 use kv_store::{RoleChange, RoleRecord};
 
@@ -97,13 +97,15 @@ pub async fn change_role(acting: &Acting<'_>, name: &str, change: RoleChange) ->
     checked_grants(acting, &found.grants)?;
     if let Some(grants) = &change.grants {
         checked_grants(acting, grants)?;
+        // What is given, is given wherever somebody has the role.
+        found.reach.lines().iter().try_for_each(|line| may_assign(acting.principal, line))?;
     }
     let change = RoleChange { name: change.name.as_deref().map(checked).transpose()?, ..change };
     let permit = acting.authorize::<ChangeRole>(target().named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     acting
         .app
-        .with_store(move |store| store.change_role(&permit, basis.as_ref(), found.id, &change, &occasion))
+        .with_store(move |store| store.change_role(&permit, basis.as_ref(), &found.read, &change, &occasion))
         .await?;
     acting.cut_beyond_rights(acting.app.in_flight.reaching_users()).await
 }
@@ -118,6 +120,6 @@ pub async fn delete_role(acting: &Acting<'_>, name: &str) -> Result<(), Failure>
     checked_grants(acting, &found.grants)?;
     let permit = acting.authorize::<DeleteRole>(target().named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.app.with_store(move |store| store.delete_role(&permit, basis.as_ref(), found.id, &occasion)).await?;
+    acting.app.with_store(move |store| store.delete_role(&permit, basis.as_ref(), &found.read, &occasion)).await?;
     acting.cut_beyond_rights(acting.app.in_flight.reaching_users()).await
 }

@@ -134,7 +134,7 @@ fn rights_that_moved_are_stale(backend: Backend) {
     let basis = Basis { clusters_version: Some(clusters + 1), ..basis };
     assert_eq!(world.verdict(basis), Verdict::Admitted);
     let line = Assignment { cluster: ClusterScope::Every, namespaces: NamespaceScope::All };
-    world.store.assign_user(&permit::<AssignUser>(), None, ann, (id(), &line), &occasion()).unwrap();
+    world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
     assert_eq!(world.verdict(basis), Verdict::Stale);
     assert_eq!(world.verdict(Basis { user_version: basis.user_version + 1, ..basis }), Verdict::Admitted);
     // A key and its uses move nothing.

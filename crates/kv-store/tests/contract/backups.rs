@@ -37,7 +37,7 @@ fn filled(backend: Backend) -> (World, Key, Key) {
         cluster: ClusterScope::One(cluster.id),
         namespaces: NamespaceScope::Named(["a".to_owned()].into()),
     };
-    world.store.assign_user(&permit::<AssignUser>(), None, ann, (id(), &line), &occasion()).unwrap();
+    world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
     let grants = ["pods:*".parse().unwrap()];
     world.store.create_role(&permit::<CreateRole>(), None, (id(), "lead", &grants), &occasion()).unwrap();
     world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, b"sealed"), &occasion()).unwrap();

@@ -60,8 +60,10 @@ fn attack_100_a_change_counts_with_the_next_decision(backend: Backend) {
     let (_, look) = holder(&world, lead);
     let (before, basis) = look();
     assert_eq!((before, world.verdict(basis)), (role(lead, "lead", &["pods:read"]), Verdict::Admitted));
-    let change =
-        |change: RoleChange| world.store.change_role(&permit::<ChangeRole>(), None, lead, &change, &occasion());
+    let change = |change: RoleChange| {
+        let read = world.store.find_role("lead").unwrap().unwrap().read;
+        world.store.change_role(&permit::<ChangeRole>(), None, &read, &change, &occasion())
+    };
     change(RoleChange { grants: Some(grants(&["pods:*"])), name: None }).unwrap();
     assert_eq!(world.verdict(basis), Verdict::Stale);
     // And in the transaction of an act.
@@ -70,7 +72,7 @@ fn attack_100_a_change_counts_with_the_next_decision(backend: Backend) {
     let acted = world.store.change_user(
         &permit::<kv_authz::action::ChangeUser>(),
         Some(&basis),
-        (bob, &(&Role::Dev).into()),
+        &world.read(bob),
         &disable,
         &occasion(),
     );
@@ -92,17 +94,18 @@ fn attack_101_a_deleted_role_holds_nothing_and_no_namesake_inherits(backend: Bac
     let (_, look) = holder(&world, lead);
     let (_, basis) = look();
     assert_eq!(world.store.find_role("lead").unwrap().unwrap().users, 1);
-    let delete = |role| world.store.delete_role(&permit::<DeleteRole>(), None, role, &occasion());
-    delete(lead).unwrap();
+    let read = world.store.find_role("lead").unwrap().unwrap().read;
+    let delete = || world.store.delete_role(&permit::<DeleteRole>(), None, &read, &occasion());
+    delete().unwrap();
     assert_eq!(world.verdict(basis), Verdict::Stale);
     let (after, basis) = look();
     assert_eq!((after, world.verdict(basis)), (role(lead, "lead", &[]), Verdict::Admitted));
-    assert_eq!(refusal(delete(lead)), RoleRefused::NoSuchRole);
+    assert_eq!(refusal(delete()), RoleRefused::NoSuchRole);
     let namesake = create(&world, "lead", &["*:*"]).unwrap();
     assert_ne!(namesake, lead);
     assert_eq!(look().0, role(lead, "lead", &[]));
     let change = RoleChange { grants: Some(grants(&["*:*"])), name: None };
-    let changed = world.store.change_role(&permit::<ChangeRole>(), None, lead, &change, &occasion());
+    let changed = world.store.change_role(&permit::<ChangeRole>(), None, &read, &change, &occasion());
     assert_eq!(refusal(changed), RoleRefused::NoSuchRole);
     assert!(world.store.find_role("lead").unwrap().unwrap().created_at <= now());
 }
@@ -110,11 +113,15 @@ fn attack_101_a_deleted_role_holds_nothing_and_no_namesake_inherits(backend: Bac
 fn a_name_has_one_role(backend: Backend) {
     let world = World::new(backend);
     create(&world, "lead", &[]).unwrap();
-    let other = create(&world, "other", &[]).unwrap();
+    create(&world, "other", &[]).unwrap();
     assert_eq!(refusal(create(&world, "lead", &[])), RoleRefused::NameTaken);
     let change = RoleChange { name: Some("lead".into()), grants: None };
-    let changed = world.store.change_role(&permit::<ChangeRole>(), None, other, &change, &occasion());
+    let read = world.store.find_role("other").unwrap().unwrap().read;
+    let changed = world.store.change_role(&permit::<ChangeRole>(), None, &read, &change, &occasion());
     assert_eq!(refusal(changed), RoleRefused::NameTaken);
     let same = RoleChange { name: Some("other".into()), grants: None };
-    world.store.change_role(&permit::<ChangeRole>(), None, other, &same, &occasion()).unwrap();
+    world.store.change_role(&permit::<ChangeRole>(), None, &read, &same, &occasion()).unwrap();
+    // Decided on what it was before that.
+    let again = world.store.change_role(&permit::<ChangeRole>(), None, &read, &same, &occasion());
+    assert!(matches!(again, Err(ActError::Stale)), "{again:?}");
 }

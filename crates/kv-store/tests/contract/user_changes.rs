@@ -6,7 +6,7 @@ use kv_authz::{
     action::{AssignUser, ChangeUser, DeleteUser, ResetPassword, ResetSecondFactor, UnassignUser},
 };
 use kv_store::{
-    ActError, NewUser, StoredRole, UserChange, UserChanged, UserRefused, admission::Verdict, testing::Backend,
+    ActError, NewUser, UserAsRead, UserChange, UserChanged, UserRefused, admission::Verdict, testing::Backend,
 };
 use std::{sync::Barrier, thread};
 
@@ -16,7 +16,7 @@ kv_store::on_both!(
     attack_106_another_password_ends_sessions_and_keys_if_asked,
     attack_109_of_two_administrators_one_stays,
     attack_192_without_a_second_factor_sessions_end,
-    a_role_that_changed_meanwhile_is_looked_at_again,
+    who_changed_meanwhile_is_decided_on_again,
     what_is_taken_counts_at_once,
 );
 
@@ -47,7 +47,7 @@ fn attack_98_enabling_revives_only_what_disabling_revoked_and_only_if_asked(back
     // Asked for: that one, and not those that were revoked before or meanwhile.
     let (next, meanwhile) = (world.key(ann, "next"), world.key(ann, "meanwhile"));
     world.change(ann, &change(true, false)).unwrap();
-    world.set("api_keys", meanwhile.id, "revoked_with_owner_at = NULL");
+    world.revoke(meanwhile);
     assert_eq!(world.change(ann, &change(false, true)).unwrap().keys_restored, 1);
     assert_eq!(world.verdict(world.basis(next)), Verdict::Admitted);
     for dead in [before, live, meanwhile] {
@@ -57,8 +57,8 @@ fn attack_98_enabling_revives_only_what_disabling_revoked_and_only_if_asked(back
     assert_eq!(world.database.count("sessions", "ended_at IS NULL"), 0);
 }
 
-fn delete(world: &World, user: UserId, role: &Role) -> Result<UserChanged, ActError<UserRefused>> {
-    world.store.delete_user(&permit::<DeleteUser>(), None, (user, &role.into()), &occasion())
+fn delete(world: &World, read: &UserAsRead) -> Result<UserChanged, ActError<UserRefused>> {
+    world.store.delete_user(&permit::<DeleteUser>(), None, read, &occasion())
 }
 
 fn attack_97_a_namesake_inherits_nothing(backend: Backend) {
@@ -67,12 +67,13 @@ fn attack_97_a_namesake_inherits_nothing(backend: Backend) {
     let key = world.key(ann, "ci");
     let (_, session) = world.session("ann");
     let line = Assignment { cluster: ClusterScope::Every, namespaces: NamespaceScope::All };
-    world.store.assign_user(&permit::<AssignUser>(), None, ann, (id(), &line), &occasion()).unwrap();
-    let done = delete(&world, ann, &Role::Dev).unwrap();
+    world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
+    let read = world.read(ann);
+    let done = delete(&world, &read).unwrap();
     assert_eq!((done.keys_revoked, done.sessions_ended), (1, 1));
     assert_eq!(world.verdict(world.basis(key)), Verdict::Refused(Unusable::Revoked));
     assert_eq!(world.verdict(session), Verdict::Refused(Unusable::SessionEnded));
-    assert_eq!(refusal(delete(&world, ann, &Role::Dev)), UserRefused::NoSuchUser);
+    assert_eq!(refusal(delete(&world, &read)), UserRefused::NoSuchUser);
     let namesake = world.user("ann");
     assert_ne!(namesake, ann);
     let found = world.store.find_user("ann").unwrap().unwrap();
@@ -88,7 +89,9 @@ fn attack_106_another_password_ends_sessions_and_keys_if_asked(backend: Backend)
     for (revoke_keys, keys_revoked) in [(false, 0), (true, 1)] {
         let (_, session) = world.session("ann");
         let hash = format!("$phc-{revoke_keys}");
-        let set = world.store.set_password(&permit::<ResetPassword>(), None, (ann, &hash, revoke_keys), &occasion());
+        let read = world.read(ann);
+        let with = (&*hash, revoke_keys);
+        let set = world.store.set_password(&permit::<ResetPassword>(), None, (ann, Some(&read)), with, &occasion());
         assert_eq!(set.unwrap(), UserChanged { keys_revoked, keys_restored: 0, sessions_ended: 1 });
         assert_eq!(world.verdict(session), Verdict::Refused(Unusable::SessionEnded));
         assert_eq!(world.store.sign_in("ann").unwrap().unwrap().password_hash, Some(hash));
@@ -107,25 +110,19 @@ fn attack_109_of_two_administrators_one_stays(backend: Backend) {
             let threads = admins.map(|user| {
                 scope.spawn(move || {
                     start.wait();
-                    let read = StoredRole::from(&Role::Admin);
+                    let read = world.read(user);
                     let demoted = UserChange { role: Some((&Role::Dev).into()), ..UserChange::default() };
                     loop {
                         let act = match (round + usize::from(user == admins[0])) % 3 {
-                            0 => world.store.change_user(
-                                &permit::<ChangeUser>(),
-                                None,
-                                (user, &read),
-                                &demoted,
-                                &occasion(),
-                            ),
+                            0 => world.store.change_user(&permit::<ChangeUser>(), None, &read, &demoted, &occasion()),
                             1 => world.store.change_user(
                                 &permit::<ChangeUser>(),
                                 None,
-                                (user, &read),
+                                &read,
                                 &change(true, false),
                                 &occasion(),
                             ),
-                            _ => delete(world, user, &Role::Admin),
+                            _ => delete(world, &read),
                         };
                         match act {
                             Err(ActError::Store(_)) => {}
@@ -149,25 +146,35 @@ fn attack_192_without_a_second_factor_sessions_end(backend: Backend) {
     let world = World::new(backend);
     let ann = world.user("ann");
     let (_, session) = world.session("ann");
-    let reset = |user| world.store.reset_second_factor(&permit::<ResetSecondFactor>(), None, user, &occasion());
-    assert_eq!(reset(ann).unwrap().sessions_ended, 1);
+    let reset = |read| world.store.reset_second_factor(&permit::<ResetSecondFactor>(), None, &read, &occasion());
+    assert_eq!(reset(world.read(ann)).unwrap().sessions_ended, 1);
     assert_eq!(world.verdict(session), Verdict::Refused(Unusable::SessionEnded));
-    assert_eq!(refusal(reset(id())), UserRefused::NoSuchUser);
+    assert_eq!(refusal(reset(world.gone())), UserRefused::NoSuchUser);
 }
 
-fn a_role_that_changed_meanwhile_is_looked_at_again(backend: Backend) {
+fn who_changed_meanwhile_is_decided_on_again(backend: Backend) {
     let world = World::new(backend);
     admin(&world, "root");
     let ann = world.user("ann");
-    let demote = UserChange { role: Some((&Role::Readonly).into()), ..UserChange::default() };
-    let read = StoredRole::from(&Role::Ops);
-    let done = world.store.change_user(&permit::<ChangeUser>(), None, (ann, &read), &demote, &occasion());
-    assert_eq!(refusal(done), UserRefused::Changed);
-    assert_eq!(refusal(delete(&world, ann, &Role::Ops)), UserRefused::Changed);
-    let before = world.basis(world.key(ann, "ci"));
-    world.change(ann, &demote).unwrap();
-    assert_eq!(world.store.find_user("ann").unwrap().unwrap().role, Role::Readonly);
-    assert_eq!(world.verdict(before), Verdict::Stale);
+    let read = world.read(ann);
+    // Ann becomes an administrator after it was decided what may be done to her.
+    world.change(ann, &UserChange { role: Some((&Role::Admin).into()), ..UserChange::default() }).unwrap();
+    let store = &world.store;
+    let line = Assignment { cluster: ClusterScope::Every, namespaces: NamespaceScope::All };
+    let stale = |done: Option<ActError<UserRefused>>| assert!(matches!(done, Some(ActError::Stale)), "{done:?}");
+    let disable = change(true, false);
+    stale(store.change_user(&permit::<ChangeUser>(), None, &read, &disable, &occasion()).err());
+    stale(delete(&world, &read).err());
+    let with = ("$taken-over", true);
+    stale(store.set_password(&permit::<ResetPassword>(), None, (ann, Some(&read)), with, &occasion()).err());
+    stale(store.reset_second_factor(&permit::<ResetSecondFactor>(), None, &read, &occasion()).err());
+    stale(store.assign_user(&permit::<AssignUser>(), None, &read, (id(), &line), &occasion()).err());
+    let every = &ClusterScope::Every;
+    stale(store.unassign_user(&permit::<UnassignUser>(), None, (&read, every), &occasion()).err());
+    let now = store.find_user("ann").unwrap().unwrap();
+    assert_eq!((now.role, now.disabled_at), (Role::Admin, None));
+    assert_ne!(store.sign_in("ann").unwrap().unwrap().password_hash.as_deref(), Some("$taken-over"));
+    assert!(now.assignments.lines().is_empty());
 }
 
 fn what_is_taken_counts_at_once(backend: Backend) {
@@ -175,9 +182,12 @@ fn what_is_taken_counts_at_once(backend: Backend) {
     let ann = world.user("ann");
     let key = world.key(ann, "ci");
     let line = Assignment { cluster: ClusterScope::Every, namespaces: NamespaceScope::All };
-    world.store.assign_user(&permit::<AssignUser>(), None, ann, (id(), &line), &occasion()).unwrap();
+    world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
     let basis = world.basis(key);
-    let take = || world.store.unassign_user(&permit::<UnassignUser>(), None, (ann, &ClusterScope::Every), &occasion());
+    let take = || {
+        let read = world.read(ann);
+        world.store.unassign_user(&permit::<UnassignUser>(), None, (&read, &ClusterScope::Every), &occasion())
+    };
     take().unwrap();
     assert_eq!(world.verdict(basis), Verdict::Stale);
     assert!(world.store.find_user("ann").unwrap().unwrap().assignments.lines().is_empty());

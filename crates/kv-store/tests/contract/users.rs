@@ -6,7 +6,7 @@ use kv_authz::{
     action::{AddCluster, AssignUser, ChangeUser, CreateUser, RemoveCluster},
 };
 use kv_store::{
-    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, StoredRole, UserChange, UserChanged, UserRefused,
+    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, UserAsRead, UserChange, UserChanged, UserRefused,
     admission::Verdict, testing::Backend,
 };
 use std::thread;
@@ -31,11 +31,9 @@ fn new_user(name: &str) -> NewUser {
     NewUser { id: id(), name: name.into(), role: (&Role::Ops).into(), password_hash: None }
 }
 
-/// Disables a user who is a `dev`.
-fn disable(world: &World, basis: Option<&Basis>, user: UserId) -> Result<UserChanged, ActError<UserRefused>> {
+fn disable(world: &World, basis: Option<&Basis>, read: &UserAsRead) -> Result<UserChanged, ActError<UserRefused>> {
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let read = StoredRole::from(&Role::Dev);
-    world.store.change_user(&permit::<ChangeUser>(), basis, (user, &read), &change, &occasion())
+    world.store.change_user(&permit::<ChangeUser>(), basis, read, &change, &occasion())
 }
 
 fn create(world: &World, user: &NewUser) -> Result<(), ActError<UserRefused>> {
@@ -118,19 +116,20 @@ fn disabling_ends_keys_and_sessions(backend: Backend) {
     // Enabled again: the keys stay dead.
     world.set("users", ann, "disabled_at = NULL");
     assert_eq!(world.verdict(basis), Verdict::Refused(Unusable::Revoked));
-    let unknown = disable(&world, None, id());
+    let unknown = disable(&world, None, &world.gone());
     assert_eq!(refusal(unknown), UserRefused::NoSuchUser);
 }
 
 fn deleted_users_are_gone(backend: Backend) {
     let world = World::new(backend);
     let ann = world.user("ann");
+    let read = world.read(ann);
     world.set("users", ann, "deleted_at = 1");
     assert!(world.store.find_user("ann").unwrap().is_none());
     assert!(world.store.find_user_by_id(ann).unwrap().is_none());
     assert!(world.store.sign_in("ann").unwrap().is_none());
     assert!(world.store.list_users(PageRequest::default()).unwrap().items.is_empty());
-    let done = disable(&world, None, ann);
+    let done = disable(&world, None, &read);
     assert_eq!(refusal(done), UserRefused::NoSuchUser);
 }
 
@@ -168,27 +167,27 @@ fn assignments_replace_those_of_the_same_cluster(backend: Backend) {
     let key = world.key(ann, "ci");
     let assign = |user, cluster, namespaces| {
         let line = Assignment { cluster, namespaces };
-        world.store.assign_user(&permit::<AssignUser>(), None, user, (id(), &line), &occasion())
+        world.store.assign_user(&permit::<AssignUser>(), None, &user, (id(), &line), &occasion())
     };
     let before = world.basis(key);
-    assign(ann, ClusterScope::One(one), named(&["a", "b"])).unwrap();
-    assign(bob, ClusterScope::One(one), named(&["z"])).unwrap();
+    assign(world.read(ann), ClusterScope::One(one), named(&["a", "b"])).unwrap();
+    assign(world.read(bob), ClusterScope::One(one), named(&["z"])).unwrap();
     assert_eq!(world.verdict(before), Verdict::Stale);
     assert_eq!(world.verdict(world.basis(key)), Verdict::Admitted);
-    assign(ann, ClusterScope::One(two), NamespaceScope::All).unwrap();
-    assign(ann, ClusterScope::Every, named(&["x"])).unwrap();
-    assign(ann, ClusterScope::One(one), named(&["c"])).unwrap();
-    assign(ann, ClusterScope::Every, named(&["y"])).unwrap();
+    assign(world.read(ann), ClusterScope::One(two), NamespaceScope::All).unwrap();
+    assign(world.read(ann), ClusterScope::Every, named(&["x"])).unwrap();
+    assign(world.read(ann), ClusterScope::One(one), named(&["c"])).unwrap();
+    assign(world.read(ann), ClusterScope::Every, named(&["y"])).unwrap();
     let of = |name| world.store.find_user(name).unwrap().unwrap().assignments;
     assert_eq!(of("ann").lines().len(), 3);
     assert_eq!(of("ann").within(one), Some(named(&["c", "y"])));
     assert_eq!(of("ann").within(two), Some(NamespaceScope::All));
     assert_eq!(of("bob").within(one), Some(named(&["z"])));
     assert_eq!(world.store.key_authority(&key.digest).unwrap().unwrap().owner.assignments, of("ann"));
-    assert_eq!(refusal(assign(id(), ClusterScope::Every, NamespaceScope::All)), UserRefused::NoSuchUser);
+    assert_eq!(refusal(assign(world.gone(), ClusterScope::Every, NamespaceScope::All)), UserRefused::NoSuchUser);
     // One that is not registered cannot be assigned.
     assert!(matches!(
-        assign(ann, ClusterScope::One(id()), NamespaceScope::All),
+        assign(world.read(ann), ClusterScope::One(id()), NamespaceScope::All),
         Err(ActError::Store(StoreError::Unavailable { .. }))
     ));
 }
@@ -199,7 +198,7 @@ fn a_removed_cluster_takes_its_assignments_along(backend: Backend) {
     let (one, two) = (cluster(&world, "one"), cluster(&world, "two"));
     for cluster in [one, two] {
         let line = Assignment { cluster: ClusterScope::One(cluster), namespaces: NamespaceScope::All };
-        world.store.assign_user(&permit::<AssignUser>(), None, ann, (id(), &line), &occasion()).unwrap();
+        world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
     }
     world.store.remove_cluster(&permit::<RemoveCluster>(), None, one, &occasion()).unwrap();
     let left = world.store.find_user("ann").unwrap().unwrap().assignments;
@@ -224,7 +223,7 @@ fn a_credential_that_died_acts_no_more(backend: Backend) {
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     let key = world.key(ann, "ci");
     let basis = world.basis(key);
-    let act = |basis: Basis| disable(&world, Some(&basis), bob);
+    let act = |basis: Basis| disable(&world, Some(&basis), &world.read(bob));
     let stale = Basis { user_version: basis.user_version - 1, ..basis };
     assert!(matches!(act(stale), Err(ActError::Stale)));
     let clusters = world.store.list_clusters().unwrap().version;
@@ -250,9 +249,10 @@ fn two_who_disable_each_other_do_not_both_succeed(backend: Backend) {
         let [ann, bob] = names.each_ref().map(|name| world.user(name));
         let [(_, of_ann), (_, of_bob)] = names.each_ref().map(|name| world.session(name));
         let act = |basis: Basis, other| disable(&world, Some(&basis), other).is_ok();
+        let (ann, bob) = (world.read(ann), world.read(bob));
         let (first, second) = thread::scope(|scope| {
-            let first = scope.spawn(|| act(of_ann, bob));
-            let second = scope.spawn(|| act(of_bob, ann));
+            let first = scope.spawn(|| act(of_ann, &bob));
+            let second = scope.spawn(|| act(of_bob, &ann));
             (first.join().unwrap(), second.join().unwrap())
         });
         assert!(first ^ second, "{first} {second}");

@@ -9,7 +9,7 @@ use kv_authz::{
 };
 use kv_keys::{KeyDigest, KeyPrefix};
 use kv_store::{
-    ActError, Basis, Credential, KeyRefused, NewKey, NewSession, NewUser, Occasion, Store, StoredRole, UserChange,
+    ActError, Basis, Credential, KeyRefused, NewKey, NewSession, NewUser, Occasion, Store, UserAsRead, UserChange,
     UserChanged, UserRefused,
     admission::{Decision, Request, Verdict},
     testing::{Backend, TestDatabase},
@@ -133,10 +133,22 @@ impl World {
         self.change(user, &UserChange { disabled: Some(true), ..UserChange::default() }).unwrap();
     }
 
+    /// A user as they are now.
+    pub(crate) fn read(&self, user: UserId) -> UserAsRead {
+        self.store.find_user_by_id(user).unwrap().unwrap().read
+    }
+
+    /// A user as they were before they were deleted.
+    pub(crate) fn gone(&self) -> UserAsRead {
+        let user = self.user("gone");
+        let read = self.read(user);
+        self.set("users", user, "deleted_at = 1");
+        read
+    }
+
     /// Changes a user as they are now.
     pub(crate) fn change(&self, user: UserId, change: &UserChange) -> Result<UserChanged, ActError<UserRefused>> {
-        let read = StoredRole::from(&self.store.find_user_by_id(user).unwrap().unwrap().role);
-        self.store.change_user(&permit::<action::ChangeUser>(), None, (user, &read), change, &occasion())
+        self.store.change_user(&permit::<action::ChangeUser>(), None, &self.read(user), change, &occasion())
     }
 
     pub(crate) fn session(&self, name: &str) -> (SessionId, Basis) {
