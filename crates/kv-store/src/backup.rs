@@ -143,10 +143,11 @@ impl Store {
         let now = micros(occasion.now);
         self.alone(|conn| {
             remember(conn)?;
+            // Not in a backup, and they refer to users.
+            run(conn, "DELETE FROM login_challenges")?;
             for table in REPLACED.iter().rev() {
                 run(conn, &format!("DELETE FROM {table}"))?;
             }
-            run(conn, "DELETE FROM login_challenges")?;
             let mut restored = Restored::default();
             for text in lines {
                 let line: Value = serde_json::from_str(&text.map_err(unreadable)?).map_err(unreadable)?;

@@ -6,7 +6,7 @@ use kv_authz::{
     action::{AddCluster, AssignUser, CreateRole, SetUpTotp},
     audit::Event,
 };
-use kv_store::{NewCluster, NewUser, Restored, StoreError, admission::Verdict, testing::Backend};
+use kv_store::{Challenge, NewCluster, NewUser, Restored, StoreError, admission::Verdict, testing::Backend};
 
 kv_store::on_both!(
     everything_comes_back_on_either_database,
@@ -43,6 +43,14 @@ fn filled(backend: Backend) -> (World, Key, Key) {
     world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, b"sealed"), &occasion()).unwrap();
     world.store.note_uses(&[(one.id, now(), Some("192.0.2.1".into()))]).unwrap();
     world.session("ann é \"quoted\" \\ 🦀");
+    let challenge = Challenge {
+        digest: vec![1],
+        user: ann,
+        user_version: world.store.sign_in("ann é \"quoted\" \\ 🦀").unwrap().unwrap().version,
+        user_agent: "curl/8".into(),
+        expires_at: now() + time::Duration::HOUR,
+    };
+    world.store.begin_challenge(&challenge, &entry(Event::AuthChallenge), now()).unwrap();
     world.admit(&[request(Some(world.basis(one)))]);
     (world, one, two)
 }
