@@ -1,14 +1,15 @@
 //! Backup and restore: every row as a line of JSON, the same for both databases, so that a backup of one may be restored
 //! into the other.
 //!
-//! A restore revives nothing that was revoked since: what the database knows of revocations counts for what is restored,
-//! and keys it knows nothing of are revoked unless the operator trusts them. Sessions all end. The audit log is added to,
-//! never replaced.
+//! A restore revives nothing that was taken since: what the database knows counts for what is restored, see `known.rs`, and
+//! keys it knows nothing of are revoked unless the operator trusts them. Sessions all end. The audit log is added to, never
+//! replaced.
 
 use crate::{
     audit::Occasion,
     backend::AnyConn,
     error::{Result, StoreError},
+    known::{remember, revive_nothing, run},
     row::micros,
     store::Store,
 };
@@ -16,7 +17,7 @@ use diesel::{
     QueryableByName, RunQueryDsl, SqliteConnection,
     connection::{DefaultLoadingMode, SimpleConnection},
     sql_query,
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::Text,
 };
 use kv_authz::audit::{Entry, Finish};
 use serde_json::{Value, json};
@@ -48,6 +49,8 @@ pub struct Restored {
     pub rows: u64,
     /// Keys that were good in the backup, and are revoked now.
     pub keys_revoked: usize,
+    /// People who were active in the backup, and are disabled or deleted now.
+    pub users_disabled: usize,
 }
 
 #[derive(QueryableByName)]
@@ -62,12 +65,6 @@ struct Column {
     name: String,
     #[diesel(sql_type = Text)]
     kind: String,
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    value: Option<i64>,
 }
 
 fn unreadable(_: impl std::fmt::Debug) -> StoreError {
@@ -143,10 +140,11 @@ impl Store {
         let now = micros(occasion.now);
         self.alone(|conn| {
             remember(conn)?;
+            // Not in a backup, and they refer to users.
+            run(conn, "DELETE FROM login_challenges")?;
             for table in REPLACED.iter().rev() {
                 run(conn, &format!("DELETE FROM {table}"))?;
             }
-            run(conn, "DELETE FROM login_challenges")?;
             let mut restored = Restored::default();
             for text in lines {
                 let line: Value = serde_json::from_str(&text.map_err(unreadable)?).map_err(unreadable)?;
@@ -158,7 +156,7 @@ impl Store {
                     progress(restored.rows);
                 }
             }
-            restored.keys_revoked = revive_nothing(conn, trust_keys, now)?;
+            revive_nothing(conn, trust_keys, now, &mut restored)?;
             self.insert_finished(conn, entry, Finish::with_status(200), occasion.now)?;
             Ok(restored)
         })
@@ -173,66 +171,6 @@ impl Store {
         crate::transaction::begin_unbounded(&mut conn)?;
         crate::transaction::run(&mut conn, work)
     }
-}
-
-fn run(conn: &mut AnyConn, sql: &str) -> Result<usize> {
-    Ok(match conn {
-        AnyConn::Sqlite(sqlite) => sql_query(sql).execute(sqlite)?,
-        AnyConn::Pg(pg) => sql_query(sql).execute(pg)?,
-    })
-}
-
-/// What the database knows of credentials now, before it is replaced.
-fn remember(conn: &mut AnyConn) -> Result<()> {
-    run(
-        conn,
-        "CREATE TEMPORARY TABLE known_keys AS SELECT id, revoked_at, revoked_by, revoke_reason, expired_seen_at FROM api_keys",
-    )?;
-    run(conn, "CREATE TEMPORARY TABLE known_versions AS SELECT max(version) AS version FROM users")?;
-    Ok(())
-}
-
-/// Applies it to what was restored. Tells how many keys were good in the backup and are revoked now.
-fn revive_nothing(conn: &mut AnyConn, trust_keys: bool, now: i64) -> Result<usize> {
-    let live = count(conn, "SELECT count(*) AS value FROM api_keys WHERE revoked_at IS NULL")?;
-    for column in ["revoked_by", "revoke_reason", "revoked_at", "expired_seen_at"] {
-        run(
-            conn,
-            &format!(
-                "UPDATE api_keys SET {column} = (SELECT k.{column} FROM known_keys k WHERE k.id = api_keys.id) \
-                 WHERE {column} IS NULL AND EXISTS \
-                 (SELECT 1 FROM known_keys k WHERE k.id = api_keys.id AND k.{column} IS NOT NULL)"
-            ),
-        )?;
-    }
-    if !trust_keys {
-        run(
-            conn,
-            &format!(
-                "UPDATE api_keys SET revoked_at = {now}, revoked_by = 'operator', \
-                 revoke_reason = 'restored from a backup', revoked_with_owner_at = NULL \
-                 WHERE revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM known_keys k WHERE k.id = api_keys.id)"
-            ),
-        )?;
-    }
-    run(conn, &format!("UPDATE sessions SET ended_at = {now}, ended_by = 'operator' WHERE ended_at IS NULL"))?;
-    run(conn, "DELETE FROM refresh_tokens")?;
-    // Nothing that was decided before counts any more.
-    run(conn, "UPDATE users SET version = version + coalesce((SELECT version FROM known_versions), 0) + 1")?;
-    run(conn, "UPDATE roles SET version = version + 1000000")?;
-    run(conn, "UPDATE revisions SET version = version + 1 WHERE name = 'clusters'")?;
-    run(conn, "DROP TABLE known_keys")?;
-    run(conn, "DROP TABLE known_versions")?;
-    Ok(usize::try_from(live - count(conn, "SELECT count(*) AS value FROM api_keys WHERE revoked_at IS NULL")?)
-        .unwrap_or(0))
-}
-
-fn count(conn: &mut AnyConn, sql: &str) -> Result<i64> {
-    let found: Count = match conn {
-        AnyConn::Sqlite(sqlite) => sql_query(sql).get_result(sqlite)?,
-        AnyConn::Pg(pg) => sql_query(sql).get_result(pg)?,
-    };
-    Ok(found.value.unwrap_or(0))
 }
 
 fn columns(sqlite: &mut SqliteConnection, table: &str) -> Result<Vec<Column>> {

@@ -19,6 +19,7 @@ mod challenges;
 mod clusters;
 mod error;
 mod keys;
+mod known;
 mod lock;
 mod migrate;
 mod page;

@@ -6,8 +6,9 @@ use crate::{
     backend::AnyConn,
     basis::{ActError, Never},
     error::Result,
+    known::run,
     row::{bytes, micros},
-    schema::{audit_entries, audit_outcomes, audit_seals, revisions},
+    schema::{audit_entries, audit_outcomes, revisions},
     store::Store,
 };
 use diesel::{
@@ -23,6 +24,9 @@ use time::{Date, OffsetDateTime, macros::format_description};
 
 /// Where it is kept until when entries have been deleted.
 const MARK: &str = "audit_purged";
+
+/// How far the clocks of two servers may be apart, in microseconds.
+const CLOCKS_DIFFER: i64 = 3_600_000_000;
 
 /// What one step deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +76,7 @@ impl Store {
                 );
                 let names: Vec<Named> = names.load(pg)?;
                 if let Some(day) = names.iter().filter_map(|named| day(&named.name)).find(|day| is_over(*day, cutoff)) {
-                    let name = written(day);
+                    let name = name_of(day);
                     pg.batch_execute(&format!(
                         "DROP TABLE IF EXISTS audit_outcomes_{name}; DROP TABLE audit_entries_{name}"
                     ))?;
@@ -83,10 +87,11 @@ impl Store {
             if purged.is_nothing() {
                 return Ok(purged);
             }
-            diesel::delete(audit_seals::table.filter(audit_seals::at.lt(before))).execute(conn)?;
+            delete_seals(conn, before)?;
             mark(conn, before)?;
             let facts = Detail::none()
-                .with(Fact::Before, format!("{cutoff}"))
+                // The mark to the microsecond: by this entry it is believed.
+                .with(Fact::Before, written(before))
                 .with(Fact::After, format!("{} entries and {} whole days deleted", purged.entries, purged.days));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(purged)
@@ -120,6 +125,34 @@ impl Store {
             Ok(mark.unwrap_or(0))
         })
     }
+}
+
+/// A mark as entries of a purge write it.
+pub(crate) fn written(mark: i64) -> String {
+    crate::row::time(mark).map_or_else(|_| mark.to_string(), |time| time.to_string())
+}
+
+/// Deletes the seals before the mark, but for those that a younger one follows: by them it is seen that nothing is missing
+/// before it. Such a one is the next of its chain; or the first of another, begun while no younger seal was there.
+fn delete_seals(conn: &mut AnyConn, before: i64) -> Result<()> {
+    if let AnyConn::Pg(pg) = conn {
+        // Nobody begins on a seal that is being deleted.
+        pg.batch_execute("LOCK TABLE audit_seals IN SHARE ROW EXCLUSIVE MODE")?;
+    }
+    // Only there are such firsts, unless clocks differ by more; then verification finds too much, and never too little.
+    let begun = format!(
+        "SELECT f.previous FROM audit_seals f WHERE f.number = 1 AND f.at >= {before} \
+         AND f.at <= {CLOCKS_DIFFER} + (SELECT min(m.at) FROM audit_seals m WHERE m.at >= {before})"
+    );
+    run(
+        conn,
+        &format!(
+            "DELETE FROM audit_seals WHERE at < {before} AND mac NOT IN ({begun}) AND NOT EXISTS \
+             (SELECT 1 FROM audit_seals n WHERE n.chain = audit_seals.chain AND n.number = audit_seals.number + 1 \
+             AND n.at >= {before})"
+        ),
+    )?;
+    Ok(())
 }
 
 fn mark(conn: &mut AnyConn, before: i64) -> Result<()> {
@@ -160,7 +193,7 @@ fn delete_rows(conn: &mut AnyConn, before: i64, most: i64) -> Result<usize> {
     Ok(deleted)
 }
 
-fn written(day: Date) -> String {
+fn name_of(day: Date) -> String {
     format!("{}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
 }
 
@@ -182,7 +215,7 @@ mod tests {
     #[test]
     fn a_day_is_over_with_its_last_microsecond() {
         let of = date!(2026 - 11 - 24);
-        assert_eq!(day(&format!("audit_entries_{}", written(of))), Some(of));
+        assert_eq!(day(&format!("audit_entries_{}", name_of(of))), Some(of));
         assert!(!is_over(of, datetime!(2026-11-24 23:59:59.999999 UTC)));
         assert!(is_over(of, datetime!(2026-11-25 0:00 UTC)));
         for name in ["audit_entries_other", "audit_entries_", "audit_outcomes_20261124", "audit_entries_20261324"] {

@@ -66,5 +66,10 @@ pub(super) fn restore(path: &Path, trust_keys: bool) -> Done {
         let why = "they were revoked since the backup, or the database knew nothing of them";
         line(&format!("{} keys that were good in the backup are revoked: {why}.", restored.keys_revoked));
     }
+    if restored.users_disabled > 0 {
+        let why = "they are disabled or deleted since, or have lost rights that the backup gives them";
+        let then = "see: cargo xtask user list, and user enable";
+        line(&format!("{} people who were active in the backup are not: {why}; {then}.", restored.users_disabled));
+    }
     std::io::stdout().flush().tried("writing")
 }

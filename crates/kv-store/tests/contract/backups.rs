@@ -1,16 +1,25 @@
 //! Backup and restore: everything comes back, on either database, and nothing that was revoked since.
 
-use crate::world::{Key, World, entry, id, now, occasion, permit, request};
+use crate::world::{Key, World, entry, id, now, occasion, permit, refusal, request};
 use kv_authz::{
     Assignment, ClusterScope, NamespaceScope, Role, Unusable,
-    action::{AddCluster, AssignUser, CreateRole, SetUpTotp},
+    action::{
+        AddCluster, AssignUser, ChangeRole, CreateRole, DeleteUser, EnableTotp, RenewRecoveryCodes, Reverify,
+        SetUpTotp, UnassignUser,
+    },
     audit::Event,
 };
-use kv_store::{NewCluster, NewUser, Restored, StoreError, admission::Verdict, testing::Backend};
+use kv_store::{
+    Challenge, FactorRefused, NewCluster, NewUser, Proof, Restored, RoleChange, StoreError, UserChange,
+    admission::Verdict, testing::Backend,
+};
 
 kv_store::on_both!(
     everything_comes_back_on_either_database,
     nothing_that_was_revoked_since_is_revived,
+    who_lost_rights_since_gets_none_back,
+    a_key_revoked_since_does_not_come_back_with_its_owner,
+    what_was_used_since_is_not_good_again,
     what_the_database_knows_nothing_of_is_revoked_unless_trusted,
     a_broken_backup_changes_nothing,
 );
@@ -40,9 +49,19 @@ fn filled(backend: Backend) -> (World, Key, Key) {
     world.store.assign_user(&permit::<AssignUser>(), None, &world.read(ann), (id(), &line), &occasion()).unwrap();
     let grants = ["pods:*".parse().unwrap()];
     world.store.create_role(&permit::<CreateRole>(), None, (id(), "lead", &grants), &occasion()).unwrap();
+    let (session, _) = world.session("ann é \"quoted\" \\ 🦀");
     world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, b"sealed"), &occasion()).unwrap();
+    let (enable, codes) = (permit::<EnableTotp>(), ["$code1".to_owned(), "$code2".to_owned()]);
+    world.store.enable_factor(&enable, None, (ann, session), (100, &codes), &occasion()).unwrap();
+    let challenge = Challenge {
+        digest: vec![1],
+        user: ann,
+        user_version: world.store.sign_in("ann é \"quoted\" \\ 🦀").unwrap().unwrap().version,
+        user_agent: "curl/8".into(),
+        expires_at: now() + time::Duration::HOUR,
+    };
+    world.store.begin_challenge(&challenge, &entry(Event::AuthChallenge), now()).unwrap();
     world.store.note_uses(&[(one.id, now(), Some("192.0.2.1".into()))]).unwrap();
-    world.session("ann é \"quoted\" \\ 🦀");
     world.admit(&[request(Some(world.basis(one)))]);
     (world, one, two)
 }
@@ -88,6 +107,89 @@ fn nothing_that_was_revoked_since_is_revived(backend: Backend) {
     // But for the record, which is only added to.
     assert!(world.database.count("audit_entries", "1 = 1") > entries);
     assert_eq!(world.database.count("audit_entries", "action = 'user.create'"), 2);
+}
+
+fn who_lost_rights_since_gets_none_back(backend: Backend) {
+    let world = World::new(backend);
+    let (every, role) = (Assignment { cluster: ClusterScope::Every, namespaces: NamespaceScope::All }, id());
+    let create = permit::<CreateRole>();
+    world.store.create_role(&create, None, (role, "lead", &["pods:*".parse().unwrap()]), &occasion()).unwrap();
+    let lead = Role::Custom { id: role, name: "lead".into(), grants: vec![] };
+    let names = ["as before", "disabled", "deleted", "demoted", "unassigned", "lead"];
+    let users = names.map(|name| world.user(name));
+    for user in users {
+        world.store.assign_user(&permit::<AssignUser>(), None, &world.read(user), (id(), &every), &occasion()).unwrap();
+    }
+    let become_role = |user, role: &Role| {
+        world.change(user, &UserChange { role: Some(role.into()), ..UserChange::default() }).unwrap();
+    };
+    become_role(users[5], &lead);
+    let keys = users.map(|user| world.key(user, "ci"));
+    let before = backup(&world);
+
+    world.disable(users[1]);
+    world.store.delete_user(&permit::<DeleteUser>(), None, &world.read(users[2]), &occasion()).unwrap();
+    become_role(users[3], &Role::Readonly);
+    let unassign = permit::<UnassignUser>();
+    world.store.unassign_user(&unassign, None, (&world.read(users[4]), &ClusterScope::Every), &occasion()).unwrap();
+    let fewer = RoleChange { name: None, grants: Some(vec!["pods:read".parse().unwrap()]) };
+    let role = world.store.find_role("lead").unwrap().unwrap().read;
+    world.store.change_role(&permit::<ChangeRole>(), None, &role, &fewer, &occasion()).unwrap();
+
+    let restored = restore(&world, &before, true).unwrap();
+    assert_eq!((restored.users_disabled, restored.keys_revoked), (5, 5));
+    for (name, key) in names.into_iter().zip(keys) {
+        let found = world.store.find_user(name).unwrap();
+        let disabled = found.as_ref().is_some_and(|user| user.disabled_at.is_some());
+        assert_eq!(
+            (found.is_some(), disabled),
+            (name != "deleted", !["as before", "deleted"].contains(&name)),
+            "{name}"
+        );
+        let admitted = world.verdict(world.basis(key)) == Verdict::Admitted;
+        assert_eq!(admitted, name == "as before", "{name}");
+    }
+    // The operator may give them back what the backup says; keys that were revoked before the restore stay so.
+    let enable = UserChange { disabled: Some(false), restore_api_keys: true, ..UserChange::default() };
+    let again = [1, 3, 4, 5].map(|n| world.change(users[n], &enable).unwrap().keys_restored);
+    assert_eq!(again, [0, 1, 1, 1]);
+    assert_eq!(world.verdict(world.basis(keys[3])), Verdict::Admitted);
+}
+
+fn a_key_revoked_since_does_not_come_back_with_its_owner(backend: Backend) {
+    let world = World::new(backend);
+    let ann = world.user("ann");
+    let key = world.key(ann, "ci");
+    world.disable(ann);
+    let before = backup(&world);
+    // Enabled without their keys: those are dead for good.
+    let enable = |restore_api_keys| {
+        world.change(ann, &UserChange { disabled: Some(false), restore_api_keys, ..UserChange::default() }).unwrap()
+    };
+    enable(false);
+    restore(&world, &before, true).unwrap();
+    assert_eq!(enable(true).keys_restored, 0);
+    assert_eq!(world.verdict(world.basis(key)), Verdict::Refused(Unusable::Revoked));
+}
+
+fn what_was_used_since_is_not_good_again(backend: Backend) {
+    let (world, one, _) = filled(backend);
+    let before = backup(&world);
+    let show = |proof| world.store.show_factor(&permit::<Reverify>(), None, (one.owner, id(), &proof), &occasion());
+    show(Proof::Step(105)).unwrap();
+    show(Proof::RecoveryCode("$code1".into())).unwrap();
+    restore(&world, &before, true).unwrap();
+    assert_eq!(refusal(show(Proof::Step(105))), FactorRefused::Used);
+    assert_eq!(refusal(show(Proof::RecoveryCode("$code1".into()))), FactorRefused::Used);
+    show(Proof::RecoveryCode("$code2".into())).unwrap();
+    show(Proof::Step(106)).unwrap();
+    // Nor are codes that others have replaced.
+    let renew = (one.owner, &Proof::Step(107), &["$code3".to_owned()][..]);
+    world.store.renew_recovery_codes(&permit::<RenewRecoveryCodes>(), None, renew, &occasion()).unwrap();
+    restore(&world, &before, true).unwrap();
+    for code in ["$code1", "$code2", "$code3"] {
+        assert_eq!(refusal(show(Proof::RecoveryCode(code.into()))), FactorRefused::Used);
+    }
 }
 
 fn what_the_database_knows_nothing_of_is_revoked_unless_trusted(backend: Backend) {

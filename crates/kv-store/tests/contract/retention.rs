@@ -1,12 +1,20 @@
 //! Retention: what is over is deleted step by step, and nothing else.
 
-use crate::world::{World, now, occasion, permit, request};
-use kv_authz::action::PurgeAuditLog;
-use kv_store::{Purged, SealKey, testing::Backend};
+use crate::world::{World, id, now, occasion, permit, request};
+use kv_authz::{
+    EntryId, Role,
+    action::{CreateUser, PurgeAuditLog},
+};
+use kv_store::{NewUser, Occasion, Opener, Purged, SealKey, Store, testing::Backend};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-kv_store::on_both!(attack_225_only_what_is_over_is_deleted_and_in_steps, a_purged_log_is_intact);
+kv_store::on_both!(
+    attack_225_only_what_is_over_is_deleted_and_in_steps,
+    a_purged_log_is_intact,
+    attack_228_after_a_purge_what_is_missing_is_found,
+    attack_228_a_mark_that_no_purge_made_is_not_believed,
+);
 
 fn purge(world: &World, cutoff: OffsetDateTime, most: i64) -> Purged {
     world.store.purge_audit(&permit::<PurgeAuditLog>(), cutoff, most, &occasion()).unwrap()
@@ -58,4 +66,89 @@ fn a_purged_log_is_intact(backend: Backend) {
     world.store.seal(&key, Uuid::from_u128(1), now()).unwrap();
     let verified = world.store.verify_audit(&key, now(), &|_| {}).unwrap();
     assert_eq!(verified.findings, [""; 0]);
+}
+
+fn key() -> SealKey {
+    SealKey::new([7; 32])
+}
+
+fn findings(world: &World) -> Vec<String> {
+    world.store.verify_audit(&key(), now() + Duration::SECOND, &|_| {}).unwrap().findings
+}
+
+/// An entry of some days ago, sealed at the time by the chain of this process.
+fn sealed_days_ago(store: &Store, chain: u128, days: i64) {
+    let at = now() - Duration::days(days);
+    let millis = u64::try_from(crate::world::micros(at) / 1_000).unwrap();
+    let occasion = Occasion { id: EntryId::from_parts(millis, [1; 10]), ..crate::world::occasion_at(at) };
+    let user = NewUser { id: id(), name: format!("u{days}"), role: (&Role::Dev).into(), password_hash: None };
+    store.create_user(&permit::<CreateUser>(), None, &user, &occasion).unwrap();
+    store.seal(&key(), Uuid::from_u128(chain), at).unwrap();
+}
+
+/// A log of three chains, one after the other, of which some is purged.
+fn purged(backend: Backend) -> World {
+    let world = World::new(backend);
+    let stores: Vec<Store> = (0..3).map(|_| Store::open(&world.database.url, Opener::Task).unwrap()).collect();
+    for (chain, days) in [(1, 120), (1, 110), (1, 80), (2, 70), (2, 60), (3, 50), (3, 40)] {
+        sealed_days_ago(&stores[chain - 1], chain as u128, days);
+    }
+    assert_eq!(findings(&world), [""; 0]);
+    assert_eq!(purge(&world, now() - Duration::days(90), 100).entries, 2);
+    world.store.seal(&key(), Uuid::from_u128(9), now()).unwrap();
+    let old = crate::world::micros(now() - Duration::days(90));
+    // What the third seal follows is kept, and nothing else of that time.
+    assert_eq!(world.database.count("audit_seals", &format!("at < {old}")), 1);
+    assert_eq!(findings(&world), [""; 0]);
+    world
+}
+
+fn attack_228_after_a_purge_what_is_missing_is_found(backend: Backend) {
+    for (seals, found) in [
+        ("chain = {1} AND number <= 3", "follows is missing"),
+        ("chain = {1} AND number = 2", "follows is missing"),
+        ("chain = {2}", "follows is missing"),
+        ("chain = {2} AND number = 1", "seals are missing before number 2"),
+    ] {
+        let world = purged(backend);
+        let named = |seals: &str, chain: u128| {
+            seals.replace(&format!("{{{chain}}}"), &world.database.literal(Uuid::from_u128(chain)))
+        };
+        let seals = named(&named(seals, 1), 2);
+        // With the entries they sealed, which nobody then misses for themselves.
+        let entries = "DELETE FROM audit_entries WHERE at < (SELECT max(at) FROM audit_seals WHERE";
+        world
+            .database
+            .execute(&format!("{entries} {seals}) + 1 AND at > (SELECT min(at) FROM audit_seals WHERE {seals}) - 1"));
+        world.database.execute(&format!("DELETE FROM audit_seals WHERE {seals}"));
+        let findings = findings(&world);
+        assert!(findings.iter().any(|finding| finding.contains(found)), "{seals}: {findings:?}");
+    }
+    // A later purge takes what the one before it kept.
+    let world = purged(backend);
+    assert_eq!(purge(&world, now() - Duration::days(65), 100).entries, 2);
+    world.store.seal(&key(), Uuid::from_u128(9), now()).unwrap();
+    assert_eq!((findings(&world), world.database.count("audit_seals", "1 = 1")), (vec![], 6));
+}
+
+fn attack_228_a_mark_that_no_purge_made_is_not_believed(backend: Backend) {
+    let world = purged(backend);
+    let set = |set: &str| world.database.execute(&format!("UPDATE revisions SET {set} WHERE name = 'audit_purged'"));
+    set("version = version + 1");
+    assert!(findings(&world).iter().any(|finding| finding.contains("is said to be purged")));
+    set("version = version - 1");
+    assert_eq!(findings(&world), [""; 0]);
+    // Nor one whose entry was changed, or slipped in.
+    let old = crate::world::micros(now() - Duration::days(1));
+    set(&format!("version = {old}"));
+    let text = (OffsetDateTime::UNIX_EPOCH + Duration::microseconds(i64::try_from(old).unwrap())).to_string();
+    world.database.execute(&format!(
+        "UPDATE audit_entries SET detail = '{{\"before\":\"{text}\"}}' WHERE action = 'audit.purge'"
+    ));
+    let changed = findings(&world);
+    assert!(changed.iter().any(|finding| finding.contains("is said to be purged")), "{changed:?}");
+    assert!(changed.iter().any(|finding| finding.contains("was changed")), "{changed:?}");
+    // And then it hides nothing.
+    world.database.execute("DELETE FROM audit_entries WHERE action <> 'audit.purge'");
+    assert!(findings(&world).iter().filter(|finding| finding.contains("was removed")).count() >= 5);
 }

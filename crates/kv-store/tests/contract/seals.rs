@@ -91,6 +91,17 @@ fn attack_228_whatever_was_touched_is_found(backend: Backend) {
         let findings = verify(&world).findings;
         assert!(findings.iter().any(|finding| finding.contains(found)), "{touch}: {findings:?}");
     }
+    // A row that has the id of another, and another time.
+    for (table, at) in [("audit_entries", "at"), ("audit_outcomes", "entry_at")] {
+        let world = world(backend);
+        seal(&world);
+        world.database.execute(&format!(
+            "CREATE TEMPORARY TABLE copied AS SELECT * FROM {table}; UPDATE copied SET {at} = {at} - 1; \
+             INSERT INTO {table} SELECT * FROM copied"
+        ));
+        let findings = verify(&world).findings;
+        assert!(findings.iter().any(|finding| finding.contains("was never sealed")), "{table}: {findings:?}");
+    }
     // What nobody sealed was not written by a server.
     let world = world(backend);
     seal(&world);
