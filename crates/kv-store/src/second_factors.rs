@@ -157,17 +157,17 @@ impl Store {
         })
     }
 
-    /// Brings a second factor into force by a first code, with the hashes of its recovery codes. The session counts as
-    /// having shown it.
+    /// Brings a second factor into force by a first code of the secret that is sealed as `checked`, with the hashes of its
+    /// recovery codes. The session counts as having shown it.
     ///
     /// # Errors
-    /// [`ActError::Refused`].
+    /// [`ActError::Refused`]; [`ActError::Stale`] where another secret has taken the place of the one that was checked.
     pub fn enable_factor<A: Action>(
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
         (user, session): (UserId, SessionId),
-        (step, hashes): (i64, &[String]),
+        (checked, step, hashes): (&[u8], i64, &[String]),
         occasion: &Occasion,
     ) -> Result<(), ActError<FactorRefused>> {
         self.write(|conn| {
@@ -175,16 +175,13 @@ impl Store {
             let now = micros(occasion.now);
             let set_up = second_factors::table
                 .filter(second_factors::user_id.eq(bytes(user)))
+                .filter(second_factors::sealed.eq(checked))
                 .filter(second_factors::enabled_at.is_null());
             let enabled = diesel::update(set_up)
                 .set((second_factors::enabled_at.eq(now), second_factors::last_step.eq(step)))
                 .execute(conn)?;
             if enabled == 0 {
-                let there = second_factors::table.find(bytes(user)).select(second_factors::last_step);
-                return Err(ActError::Refused(match there.get_result::<i64>(conn).optional()? {
-                    Some(_) => FactorRefused::Enabled,
-                    None => FactorRefused::Missing,
-                }));
+                return Err(not_enabled(conn, user)?);
             }
             replace_codes(conn, user, hashes)?;
             bump(conn, user)?;
@@ -281,6 +278,16 @@ pub(crate) fn accept(conn: &mut AnyConn, user: UserId, proof: &Proof, now: i64) 
         }
     };
     if accepted == 1 { Ok(()) } else { Err(ActError::Refused(FactorRefused::Used)) }
+}
+
+/// Why nothing was enabled.
+fn not_enabled(conn: &mut AnyConn, user: UserId) -> Result<ActError<FactorRefused>> {
+    let there = second_factors::table.find(bytes(user)).select(second_factors::enabled_at);
+    Ok(match there.get_result::<Option<i64>>(conn).optional()? {
+        None => ActError::Refused(FactorRefused::Missing),
+        Some(Some(_)) => ActError::Refused(FactorRefused::Enabled),
+        Some(None) => ActError::Stale,
+    })
 }
 
 fn show(conn: &mut AnyConn, session: SessionId, now: i64) -> Result<()> {

@@ -60,8 +60,12 @@ pub async fn enable(acting: &Acting<'_>, code: &SecretString) -> Result<Vec<Secr
     let step = prove::step(app, user, &factor.sealed, code)?.ok_or_else(Failure::wrong_code)?;
     let (codes, hashes) = codes(acting, user).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    app.with_store(move |store| store.enable_factor(&permit, basis.as_ref(), (user, id), (step, &hashes), &occasion))
-        .await?;
+    app.with_store(move |store| {
+        // Of the secret that the code was checked against; another may have taken its place while codes were hashed.
+        let first = (&*factor.sealed, step, &*hashes);
+        store.enable_factor(&permit, basis.as_ref(), (user, id), first, &occasion)
+    })
+    .await?;
     prove::forget_failures(app, user).await?;
     Ok(codes)
 }

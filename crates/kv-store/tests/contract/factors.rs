@@ -17,6 +17,7 @@ kv_store::on_both!(
     attack_185_a_challenge_is_used_once_and_by_its_client,
     attack_190_new_codes_replace_all_old_ones,
     what_is_given_up_is_gone,
+    the_secret_that_was_checked_is_the_one_in_force,
 );
 
 fn hashes(from: u8) -> Vec<String> {
@@ -28,7 +29,10 @@ fn enrolled(world: &World) -> UserId {
     let (session, basis) = world.session("ann");
     world.store.set_up_factor(&permit::<SetUpTotp>(), Some(&basis), (ann, b"sealed"), &occasion()).unwrap();
     let enable = permit::<EnableTotp>();
-    world.store.enable_factor(&enable, Some(&basis), (ann, session), (100, &hashes(0)), &occasion()).unwrap();
+    world
+        .store
+        .enable_factor(&enable, Some(&basis), (ann, session), (b"sealed", 100, &hashes(0)), &occasion())
+        .unwrap();
     ann
 }
 
@@ -77,7 +81,7 @@ fn a_factor_is_in_force_from_its_first_code_on(backend: Backend) {
 
     let enable = || {
         let permit = permit::<EnableTotp>();
-        world.store.enable_factor(&permit, None, (ann, session), (100, &hashes(0)), &occasion())
+        world.store.enable_factor(&permit, None, (ann, session), (b"two", 100, &hashes(0)), &occasion())
     };
     enable().unwrap();
     assert_eq!(refusal(enable()), FactorRefused::Enabled);
@@ -189,4 +193,25 @@ fn what_is_given_up_is_gone(backend: Backend) {
     assert!(!world.store.sign_in("ann").unwrap().unwrap().has_second_factor);
     assert_eq!(world.database.count("recovery_codes", "1 = 1"), 0);
     assert_eq!(refusal(disable(102)), FactorRefused::Used);
+}
+
+fn the_secret_that_was_checked_is_the_one_in_force(backend: Backend) {
+    let world = World::new(backend);
+    let ann = world.user("ann");
+    let (session, _) = world.session("ann");
+    let set_up = |sealed: &[u8]| world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, sealed), &occasion());
+    let enable = |checked: &[u8]| {
+        let permit = permit::<EnableTotp>();
+        world.store.enable_factor(&permit, None, (ann, session), (checked, 100, &hashes(0)), &occasion())
+    };
+    assert_eq!(refusal(enable(b"mine")), FactorRefused::Missing);
+    set_up(b"mine").unwrap();
+    // While its recovery codes were hashed, somebody else set one up.
+    set_up(b"a stranger's").unwrap();
+    assert!(matches!(enable(b"mine"), Err(ActError::Stale)));
+    let known = world.store.second_factor(ann).unwrap().unwrap();
+    assert_eq!((known.enabled, known.recovery_codes), (false, 0));
+    assert_eq!(world.database.count("audit_entries", "action = 'totp.enable'"), 0);
+    enable(b"a stranger's").unwrap();
+    assert_eq!(refusal(enable(b"mine")), FactorRefused::Enabled);
 }
