@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     row::{bytes, id, micros},
     schema::{login_challenges, recovery_codes, second_factors, sessions},
+    sessions::end_others,
     store::Store,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
@@ -158,7 +159,7 @@ impl Store {
     }
 
     /// Brings a second factor into force by a first code of the secret that is sealed as `checked`, with the hashes of its
-    /// recovery codes. The session counts as having shown it.
+    /// recovery codes. The session counts as having shown it; the user's other sessions, which never did, end.
     ///
     /// # Errors
     /// [`ActError::Refused`]; [`ActError::Stale`] where another secret has taken the place of the one that was checked.
@@ -186,12 +187,13 @@ impl Store {
             replace_codes(conn, user, hashes)?;
             bump(conn, user)?;
             show(conn, session, now)?;
-            self.insert_act(conn, permit, occasion, Finish::with_status(200))?;
+            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(())
         })
     }
 
-    /// Gives a second factor up, on a proof that one has it.
+    /// Gives a second factor up, on a proof that one has it. The user's sessions but `session` end.
     ///
     /// # Errors
     /// [`ActError::Refused`].
@@ -199,14 +201,16 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, proof): (UserId, &Proof),
+        (user, session, proof): (UserId, SessionId, &Proof),
         occasion: &Occasion,
     ) -> Result<(), ActError<FactorRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             accept(conn, user, proof, micros(occasion.now))?;
             forget_factor(conn, user)?;
-            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(by(proof)))?;
+            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            let facts = facts.with(Fact::SecondFactor, proof.name());
+            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
         })
     }
@@ -253,6 +257,10 @@ impl Store {
             Ok(())
         })
     }
+}
+
+fn others_ended(sessions: usize) -> Detail {
+    Detail::none().with(Fact::After, format!("{sessions} other sessions ended"))
 }
 
 pub(crate) fn by(proof: &Proof) -> Detail {

@@ -355,3 +355,18 @@ pub(crate) fn end_all(conn: &mut AnyConn, owner: UserId, by: &str, now: OffsetDa
     let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
     Ok(diesel::update(open).set(ending).execute(conn)?)
 }
+
+/// Ends a user's sessions but one, the one that acts.
+pub(crate) fn end_others(
+    conn: &mut AnyConn,
+    (owner, acting): (UserId, SessionId),
+    by: &str,
+    now: OffsetDateTime,
+) -> Result<usize> {
+    let others = sessions::table
+        .filter(sessions::user_id.eq(bytes(owner)))
+        .filter(sessions::id.ne(bytes(acting)))
+        .filter(sessions::ended_at.is_null());
+    let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
+    Ok(diesel::update(others).set(ending).execute(conn)?)
+}

@@ -46,7 +46,8 @@ pub async fn set_up(acting: &Acting<'_>) -> Result<totp::Shown, Failure> {
     Ok(shown)
 }
 
-/// Brings it into force, and gives its recovery codes: the only time anyone sees them.
+/// Brings it into force, and gives its recovery codes: the only time anyone sees them. The caller's other sessions end:
+/// whoever has one got in without it.
 ///
 /// # Errors
 /// [`Failure`]: 422 `invalid_code`, 409 where none is set up or one is in force, 429 after too many.
@@ -66,23 +67,25 @@ pub async fn enable(acting: &Acting<'_>, code: &SecretString) -> Result<Vec<Secr
         store.enable_factor(&permit, basis.as_ref(), (user, id), first, &occasion)
     })
     .await?;
+    app.in_flight.cut_other_sessions(user, id).await;
     prove::forget_failures(app, user).await?;
     Ok(codes)
 }
 
-/// Gives it up, on a code of it.
+/// Gives it up, on a code of it. The caller's other sessions end.
 ///
 /// # Errors
 /// [`Failure`]: 422 `invalid_code`, 409 without one, 429 after too many.
 pub async fn disable(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure> {
     let permit = acting.authorize::<DisableTotp>(target())?;
-    let (user, _, _) = session(acting)?;
+    let (user, _, id) = session(acting)?;
     let proof = prove::prove(acting.app, user, shown).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     acting
         .app
-        .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, &proof), &occasion))
+        .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
+    acting.app.in_flight.cut_other_sessions(user, id).await;
     prove::forget_failures(acting.app, user).await
 }
 

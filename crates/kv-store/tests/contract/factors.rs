@@ -2,11 +2,11 @@
 
 use crate::world::{World, entry, id, now, occasion, permit, refusal};
 use kv_authz::{
-    SecondFactor, UserId,
+    SecondFactor, Unusable, UserId,
     action::{DisableTotp, EnableTotp, RenewRecoveryCodes, Reverify, SetUpTotp},
     audit::Event,
 };
-use kv_store::{ActError, Challenge, FactorRefused, NewSession, Proof, testing::Backend};
+use kv_store::{ActError, Challenge, FactorRefused, NewSession, Proof, admission::Verdict, testing::Backend};
 use std::{sync::Barrier, thread};
 use time::Duration;
 
@@ -69,6 +69,8 @@ fn a_factor_is_in_force_from_its_first_code_on(backend: Backend) {
     let world = World::new(backend);
     let ann = world.user("ann");
     let (session, basis) = world.session("ann");
+    world.user("bob");
+    let ((_, other), (_, of_bob)) = (world.session("ann"), world.session("bob"));
     let factor = |session| world.store.session_authority(session).unwrap().unwrap().factor;
     assert_eq!((world.store.second_factor(ann).unwrap().is_none(), factor(session)), (true, SecondFactor::Missing));
     let set_up = |sealed: &[u8]| world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, sealed), &occasion());
@@ -83,7 +85,11 @@ fn a_factor_is_in_force_from_its_first_code_on(backend: Backend) {
         let permit = permit::<EnableTotp>();
         world.store.enable_factor(&permit, None, (ann, session), (b"two", 100, &hashes(0)), &occasion())
     };
+    assert_eq!(world.verdict(other), Verdict::Admitted);
     enable().unwrap();
+    // Whoever signed in without it has to sign in again, but for the session that acts.
+    assert_eq!(world.verdict(other), Verdict::Refused(Unusable::SessionEnded));
+    assert_eq!((world.verdict(of_bob), world.verdict(basis)), (Verdict::Admitted, Verdict::Stale));
     assert_eq!(refusal(enable()), FactorRefused::Enabled);
     assert_eq!(refusal(set_up(b"three")), FactorRefused::Enabled);
     let known = world.store.second_factor(ann).unwrap().unwrap();
@@ -185,10 +191,14 @@ fn attack_190_new_codes_replace_all_old_ones(backend: Backend) {
 fn what_is_given_up_is_gone(backend: Backend) {
     let world = World::new(backend);
     let ann = enrolled(&world);
+    let ((here, _), (_, other)) = (world.session("ann"), world.session("ann"));
     let disable =
-        |step| world.store.disable_factor(&permit::<DisableTotp>(), None, (ann, &Proof::Step(step)), &occasion());
+        |step| world.store.disable_factor(&permit::<DisableTotp>(), None, (ann, here, &Proof::Step(step)), &occasion());
     assert_eq!(refusal(disable(100)), FactorRefused::Used);
+    assert_eq!(world.database.count("sessions", "ended_at IS NULL"), 3);
     disable(101).unwrap();
+    assert_eq!(world.verdict(other), Verdict::Refused(Unusable::SessionEnded));
+    assert_eq!(world.database.count("sessions", "ended_at IS NULL"), 1, "the one that acts goes on");
     assert!(world.store.second_factor(ann).unwrap().is_none());
     assert!(!world.store.sign_in("ann").unwrap().unwrap().has_second_factor);
     assert_eq!(world.database.count("recovery_codes", "1 = 1"), 0);
