@@ -12,6 +12,7 @@ use time::{Duration, OffsetDateTime};
 on_both!(
     signing_in_takes_a_code_once_a_factor_is_in_force,
     attack_173_a_factor_enabled_or_given_up_ends_every_other_session,
+    what_comes_after_an_act_takes_nothing_back,
     attack_180_a_code_is_accepted_once_wherever_it_is_shown,
     attack_184_whoever_guesses_codes_waits,
     attack_185_186_a_challenge_is_one_clients_and_used_once,
@@ -133,6 +134,37 @@ async fn attack_173_a_factor_enabled_or_given_up_ends_every_other_session(backen
         let refresh = json!({"refresh_token": text(&tokens, "refresh_token")});
         app.post("/api/v1/auth/refresh").json(&refresh).send().await.expect(401);
     }
+}
+
+async fn what_comes_after_an_act_takes_nothing_back(backend: Backend) {
+    let (app, here, factor) = ann(backend).await;
+    // Failures are forgotten after an act was committed. From here on that fails.
+    app.database.execute(match backend {
+        Backend::Sqlite => {
+            "CREATE TRIGGER refuse BEFORE DELETE ON throttles BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        }
+        Backend::Postgres => {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$; \
+             CREATE TRIGGER refuse BEFORE DELETE ON throttles FOR EACH ROW EXECUTE FUNCTION refuse()"
+        }
+    });
+    let code = |n: usize| json!({"recovery_code": factor.recovery_codes[n]});
+    let post = |path: &str, body: &Value| app.post(path).session(&here).json(body).send();
+    let token = challenge(&app).await;
+    let password = json!({"current_password": PASSWORD, "new_password": "another long password"});
+    let mut done = vec![answer(&app, &token, ("recovery_code", &factor.recovery_codes[0])).await.expect(200)];
+    done.push(post("/api/v1/auth/reverify", &code(1)).await.expect(204));
+    let renewed = post("/api/v1/auth/totp/recovery-codes", &code(2)).await.expect(200);
+    let fresh = json!({"recovery_code": renewed.json()["recovery_codes"][0]});
+    done.push(renewed);
+    done.push(post("/api/v1/auth/totp/disable", &fresh).await.expect(204));
+    done.push(app.try_login("ann", PASSWORD).await.expect(200));
+    let (again, _) = app.enrol("ann").await;
+    done.push(app.post("/api/v1/auth/password").session(&again).json(&password).send().await.expect(204));
+    for answer in done {
+        assert_eq!(app.entry_of(&answer).await["outcome"], "succeeded");
+    }
+    assert!(app.database.count("throttles", "1 = 1") > 0, "it did fail");
 }
 
 async fn attack_180_a_code_is_accepted_once_wherever_it_is_shown(backend: Backend) {

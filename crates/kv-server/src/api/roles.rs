@@ -96,8 +96,10 @@ pub async fn create(caller: Caller, request: HttpRequest, body: Body) -> Result<
     let made = caller
         .act(Event::RoleCreate, target(), async |view| {
             let acting = caller.acting(view);
-            roles::create_role(&acting, &new.name, new.grants.clone()).await?;
-            roles::find(&acting, &new.name).await
+            let (name, grants) = (new.name.clone(), new.grants.clone());
+            let id = roles::create_role(&acting, &name, grants.clone()).await?;
+            // Not read again: that could fail, and the answer would be that nothing was done.
+            Ok(RoleRecord { id, name, grants, created_at: acting.occasion.now, users: 0 })
         })
         .await?;
     Ok(HttpResponse::Created().json(Role::from(made)))

@@ -2,7 +2,7 @@
 
 use super::{
     Acting,
-    visit::{Whose, count_attempt},
+    visit::{Whose, count_attempt, forget_failures},
 };
 use crate::{auth::Passwords, failure::Failure};
 use kv_authz::{
@@ -58,8 +58,8 @@ pub async fn change_password(
         .app
         .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, &hash, false), &occasion))
         .await?;
-    acting.app.with_store(move |store| store.forget_failures(&subject)).await?;
     acting.cut_sessions(user).await;
+    forget_failures(acting.app, subject).await;
     Ok(changed)
 }
 

@@ -68,7 +68,7 @@ pub async fn enable(acting: &Acting<'_>, code: &SecretString) -> Result<Vec<Secr
     })
     .await?;
     app.in_flight.cut_other_sessions(user, id).await;
-    prove::forget_failures(app, user).await?;
+    prove::forget_failures(app, user).await;
     Ok(codes)
 }
 
@@ -86,7 +86,8 @@ pub async fn disable(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure> 
         .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
     acting.app.in_flight.cut_other_sessions(user, id).await;
-    prove::forget_failures(acting.app, user).await
+    prove::forget_failures(acting.app, user).await;
+    Ok(())
 }
 
 /// Makes new recovery codes in place of all that are left, on a code.
@@ -105,7 +106,7 @@ pub async fn renew_recovery_codes(acting: &Acting<'_>, shown: &Shown) -> Result<
             store.renew_recovery_codes(&permit, basis.as_ref(), (user, &proof, &hashes), &occasion)
         })
         .await?;
-    prove::forget_failures(acting.app, user).await?;
+    prove::forget_failures(acting.app, user).await;
     Ok(codes)
 }
 
@@ -122,7 +123,8 @@ pub async fn reverify(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure>
         .app
         .with_store(move |store| store.show_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
-    prove::forget_failures(acting.app, user).await
+    prove::forget_failures(acting.app, user).await;
+    Ok(())
 }
 
 /// New recovery codes, and their hashes.

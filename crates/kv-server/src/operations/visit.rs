@@ -81,11 +81,8 @@ impl Visit<'_> {
     }
 
     /// Forgets the failures, for their owner has come.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn forget_failures(&self, subject: Vec<u8>) -> Result<(), Failure> {
-        self.app.with_store(move |store| store.forget_failures(&subject)).await
+    pub async fn forget_failures(&self, subject: Vec<u8>) {
+        forget_failures(self.app, subject).await;
     }
 
     /// The entry of this visit.
@@ -127,4 +124,12 @@ pub(super) async fn count_attempt(app: &Arc<App>, subject: Vec<u8>) -> Result<()
     let now = app.clock.now();
     let counted = app.with_store(move |store| store.count_attempt(&subject, now)).await?;
     counted.map_err(|soon| Failure::Throttled { wait: soon.wait })
+}
+
+/// Forgets the failures, for their owner has come. It comes after what they came for was done, so that nothing is said to
+/// have failed if this does: then they wait a little the next time.
+pub(super) async fn forget_failures(app: &Arc<App>, subject: Vec<u8>) {
+    if let Err(error) = app.with_store(move |store| store.forget_failures(&subject)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "failed attempts were not forgotten");
+    }
 }
