@@ -13,6 +13,7 @@ on_both!(
     attack_106_173_another_password_ends_every_session,
     attack_172_whoever_is_gone_has_no_session,
     what_runs_in_a_session_ends_with_it,
+    strangers_keep_no_one_from_changing_their_password,
     attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known,
 );
 
@@ -272,6 +273,36 @@ async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
         assert!(!held.unwrap().is_ok_and(|answer| answer.is_success()), "{how}");
         cluster.release();
     }
+}
+
+async fn strangers_keep_no_one_from_changing_their_password(backend: Backend) {
+    let app = TestApp::with(backend, &[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    app.user("ann", "dev").await;
+    let here = session(&tokens(&app).await);
+    // From where ann never was, until the name has to wait.
+    let stranger = || {
+        let guess = json!({"username": "ann", "password": "a guess"});
+        app.post("/api/v1/auth/login").header("x-forwarded-for", "198.51.100.1").json(&guess).send()
+    };
+    for _ in 0..10 {
+        stranger().await.expect(401);
+    }
+    stranger().await.expect(429);
+    let change = |current: &str| {
+        let body = json!({"current_password": current, "new_password": "a new long password"});
+        app.post("/api/v1/auth/password").session(&here).json(&body).send()
+    };
+    // In a session the password is not to be guessed all the same.
+    for _ in 0..10 {
+        assert_eq!(change("a guess").await.expect(422).code(), "wrong_password");
+    }
+    assert_eq!(change("a guess").await.expect(429).code(), "too_many_attempts");
+    assert_eq!(change(PASSWORD).await.expect(429).code(), "too_many_attempts");
+    // Those failures keep nobody from signing in, and are forgotten with the right one.
+    let there = session(&tokens(&app).await);
+    app.database.execute("UPDATE throttles SET free_at = 0");
+    let body = json!({"current_password": PASSWORD, "new_password": "a new long password"});
+    app.post("/api/v1/auth/password").session(&there).json(&body).send().await.expect(204);
 }
 
 async fn attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known(backend: Backend) {

@@ -44,8 +44,9 @@ pub async fn change_password(
     if current.expose_secret() == new.expose_secret() {
         return Err(Failure::unprocessable("same_password", "The new password is the old one."));
     }
-    // A stolen session must not be a way to guess the password: the failures are those of signing in.
-    let subject = Whose::Name(&owner.name).digest("");
+    // A stolen session must not be a way to guess the password. A count of its own: strangers who fail to sign in under the
+    // name must not keep its owner, who is signed in, from changing the password.
+    let subject = Whose::Password(user).digest("");
     count_attempt(acting.app, subject.clone()).await?;
     let known = acting.app.with_store(move |store| store.sign_in_by_id(user)).await?;
     let hash = known.and_then(|known| known.password_hash);

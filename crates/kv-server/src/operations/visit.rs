@@ -30,6 +30,8 @@ pub struct Visit<'a> {
 pub enum Whose<'a> {
     /// Passwords for this name.
     Name(&'a str),
+    /// This user's own password, shown in a session of theirs.
+    Password(UserId),
     /// Codes of this user's second factor.
     Factor(UserId),
 }
@@ -40,6 +42,7 @@ impl Whose<'_> {
         let hash = Sha256::new().chain_update(place.as_bytes()).chain_update([0]);
         match self {
             Self::Name(name) => hash.chain_update(b"name").chain_update(name.as_bytes()),
+            Self::Password(user) => hash.chain_update(b"password").chain_update(user.uuid().as_bytes()),
             Self::Factor(user) => hash.chain_update(b"factor").chain_update(user.uuid().as_bytes()),
         }
         .finalize()
