@@ -214,8 +214,8 @@ impl TestApp {
     /// Where that is refused.
     pub async fn user(&self, name: &str, role: &str) -> User {
         let acting = Acting::operator(self.inside()).unwrap();
-        let id = create_user(&acting, name, role, Some(SecretString::from(PASSWORD))).await.unwrap();
-        User { id, name: name.to_owned() }
+        let made = create_user(&acting, name, role, Some(SecretString::from(PASSWORD))).await.unwrap();
+        User { id: made.id, name: name.to_owned() }
     }
 
     /// Assigns a cluster to a user; no namespaces means all of them.

@@ -208,6 +208,14 @@ impl App {
         Ok(list)
     }
 
+    /// Reads the list of clusters again after it was changed. The change is done whether this succeeds or not: a list that
+    /// is out of date is found stale by its version, and read again then.
+    pub async fn refresh_clusters(&self) {
+        if let Err(error) = self.reload_clusters().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the list of clusters was not read again");
+        }
+    }
+
     /// Reads the key files again, and goes on with them where they have changed.
     ///
     /// # Errors

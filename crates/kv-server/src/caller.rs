@@ -334,6 +334,21 @@ impl Caller {
     /// The look's own failure, once the rights it was made on are confirmed; [`Failure::Unauthorized`] where the credential
     /// is refused.
     pub async fn confirm<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.confirm_as(self.0.id, look).await
+    }
+
+    /// The same once more in the middle of work that was begun and takes long. The work's entry is on record and keeps its
+    /// id; a credential that is refused by now has an entry of its own.
+    ///
+    /// # Errors
+    /// As [`Self::confirm`].
+    pub async fn confirm_again<T>(&self, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
+        let app = &self.0.app;
+        self.confirm_as(app.random.id(app.clock.now())?, look).await
+    }
+
+    async fn confirm_as<T>(&self, id: EntryId, look: &impl AsyncFn(&View) -> Result<T, Failure>) -> Result<T, Failure> {
+        let on_record = self.0.on_record.get();
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
             let found = look(&view).await;
@@ -341,8 +356,9 @@ impl Caller {
                 return found;
             }
             let (event, target) = self.0.about.borrow().clone();
-            let admitted = self.admit(&view, self.entry(&view, event, target), None, false).await?;
-            self.0.on_record.set(false);
+            let entry = Entry { id, ..self.entry(&view, event, target) };
+            let admitted = self.admit(&view, entry, None, false).await?;
+            self.0.on_record.set(on_record);
             if admitted.is_some() {
                 return found;
             }

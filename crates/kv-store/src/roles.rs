@@ -94,7 +94,7 @@ fn named<T>(done: Result<T>) -> Result<T, ActError<RoleRefused>> {
 }
 
 impl Store {
-    /// Stores a role.
+    /// Stores a role, and tells how it is now.
     ///
     /// # Errors
     /// [`ActError::Refused`] where the name is taken.
@@ -104,7 +104,7 @@ impl Store {
         basis: Option<&Basis>,
         (role, name, grants): (RoleId, &str, &[Pattern]),
         occasion: &Occasion,
-    ) -> Result<(), ActError<RoleRefused>> {
+    ) -> Result<RoleRecord, ActError<RoleRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             let inserted = diesel::insert_into(roles::table)
@@ -119,7 +119,8 @@ impl Store {
             named(inserted.map_err(StoreError::from))?;
             let facts = Detail::none().with(Fact::ObjectId, role.to_string()).with(Fact::After, listed(grants));
             self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
-            Ok(())
+            let made = (role.to_string(), text(name), written(grants), micros(occasion.now), 1);
+            Ok(record(conn, made)?)
         })
     }
 

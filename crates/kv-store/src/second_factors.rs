@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     row::{bytes, id, micros},
     schema::{login_challenges, recovery_codes, second_factors, sessions},
+    sessions::end_others,
     store::Store,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
@@ -157,17 +158,17 @@ impl Store {
         })
     }
 
-    /// Brings a second factor into force by a first code, with the hashes of its recovery codes. The session counts as
-    /// having shown it.
+    /// Brings a second factor into force by a first code of the secret that is sealed as `checked`, with the hashes of its
+    /// recovery codes. The session counts as having shown it; the user's other sessions, which never did, end.
     ///
     /// # Errors
-    /// [`ActError::Refused`].
+    /// [`ActError::Refused`]; [`ActError::Stale`] where another secret has taken the place of the one that was checked.
     pub fn enable_factor<A: Action>(
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
         (user, session): (UserId, SessionId),
-        (step, hashes): (i64, &[String]),
+        (checked, step, hashes): (&[u8], i64, &[String]),
         occasion: &Occasion,
     ) -> Result<(), ActError<FactorRefused>> {
         self.write(|conn| {
@@ -175,26 +176,24 @@ impl Store {
             let now = micros(occasion.now);
             let set_up = second_factors::table
                 .filter(second_factors::user_id.eq(bytes(user)))
+                .filter(second_factors::sealed.eq(checked))
                 .filter(second_factors::enabled_at.is_null());
             let enabled = diesel::update(set_up)
                 .set((second_factors::enabled_at.eq(now), second_factors::last_step.eq(step)))
                 .execute(conn)?;
             if enabled == 0 {
-                let there = second_factors::table.find(bytes(user)).select(second_factors::last_step);
-                return Err(ActError::Refused(match there.get_result::<i64>(conn).optional()? {
-                    Some(_) => FactorRefused::Enabled,
-                    None => FactorRefused::Missing,
-                }));
+                return Err(not_enabled(conn, user)?);
             }
             replace_codes(conn, user, hashes)?;
             bump(conn, user)?;
             show(conn, session, now)?;
-            self.insert_act(conn, permit, occasion, Finish::with_status(200))?;
+            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(())
         })
     }
 
-    /// Gives a second factor up, on a proof that one has it.
+    /// Gives a second factor up, on a proof that one has it. The user's sessions but `session` end.
     ///
     /// # Errors
     /// [`ActError::Refused`].
@@ -202,14 +201,16 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        (user, proof): (UserId, &Proof),
+        (user, session, proof): (UserId, SessionId, &Proof),
         occasion: &Occasion,
     ) -> Result<(), ActError<FactorRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             accept(conn, user, proof, micros(occasion.now))?;
             forget_factor(conn, user)?;
-            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(by(proof)))?;
+            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            let facts = facts.with(Fact::SecondFactor, proof.name());
+            self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
         })
     }
@@ -258,6 +259,10 @@ impl Store {
     }
 }
 
+fn others_ended(sessions: usize) -> Detail {
+    Detail::none().with(Fact::After, format!("{sessions} other sessions ended"))
+}
+
 pub(crate) fn by(proof: &Proof) -> Detail {
     Detail::none().with(Fact::SecondFactor, proof.name())
 }
@@ -281,6 +286,16 @@ pub(crate) fn accept(conn: &mut AnyConn, user: UserId, proof: &Proof, now: i64) 
         }
     };
     if accepted == 1 { Ok(()) } else { Err(ActError::Refused(FactorRefused::Used)) }
+}
+
+/// Why nothing was enabled.
+fn not_enabled(conn: &mut AnyConn, user: UserId) -> Result<ActError<FactorRefused>> {
+    let there = second_factors::table.find(bytes(user)).select(second_factors::enabled_at);
+    Ok(match there.get_result::<Option<i64>>(conn).optional()? {
+        None => ActError::Refused(FactorRefused::Missing),
+        Some(Some(_)) => ActError::Refused(FactorRefused::Enabled),
+        Some(None) => ActError::Stale,
+    })
 }
 
 fn show(conn: &mut AnyConn, session: SessionId, now: i64) -> Result<()> {

@@ -14,9 +14,10 @@ use crate::{
 use ::time::{Duration, OffsetDateTime};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use kv_authz::{
-    Action, Permit, SessionId, Unusable, UserId,
+    Action, Owner, Permit, SessionId, Unusable, UserId,
     audit::{Detail, Entry, Fact, Finish},
 };
+use std::sync::Arc;
 
 /// How long a refresh token is still good after it was used: two tabs renew at once.
 const GRACE: Duration = Duration::seconds(10);
@@ -118,6 +119,20 @@ impl Store {
         })
     }
 
+    /// Whose session a refresh token renews, whatever the state of token and session; that is [`Self::renew_session`]'s to
+    /// judge.
+    ///
+    /// # Errors
+    /// [`StoreError`](crate::StoreError).
+    pub fn refresh_owner(&self, sent: &[u8]) -> Result<Option<Arc<Owner>>> {
+        let session: Option<Vec<u8>> = self.read(|conn| {
+            let token = refresh_tokens::table.find(sent).select(refresh_tokens::session_id);
+            Ok(token.get_result(conn).optional()?)
+        })?;
+        let Some(session) = session else { return Ok(None) };
+        Ok(self.session_authority(id(&session)?)?.map(|authority| authority.owner))
+    }
+
     /// Renews a session by its refresh token, once; a second time within ten seconds, and as a thief's later.
     ///
     /// # Errors
@@ -168,6 +183,11 @@ impl Store {
             let unused = token.filter(refresh_tokens::used_at.is_null());
             diesel::update(unused).set(refresh_tokens::used_at.eq(at)).execute(conn)?;
             insert_refresh(conn, &renewal.next, session, renewal.expires_at)?;
+            // A session may go on without end, and its tokens must not heap up.
+            let over = refresh_tokens::table
+                .filter(refresh_tokens::session_id.eq(bytes(session)))
+                .filter(refresh_tokens::expires_at.le(at));
+            diesel::delete(over).execute(conn)?;
             diesel::update(sessions::table.find(bytes(session)))
                 .set((sessions::renewed_at.eq(at), sessions::expires_at.eq(micros(renewal.expires_at))))
                 .execute(conn)?;
@@ -354,4 +374,19 @@ pub(crate) fn end_all(conn: &mut AnyConn, owner: UserId, by: &str, now: OffsetDa
     let open = sessions::table.filter(sessions::user_id.eq(bytes(owner))).filter(sessions::ended_at.is_null());
     let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
     Ok(diesel::update(open).set(ending).execute(conn)?)
+}
+
+/// Ends a user's sessions but one, the one that acts.
+pub(crate) fn end_others(
+    conn: &mut AnyConn,
+    (owner, acting): (UserId, SessionId),
+    by: &str,
+    now: OffsetDateTime,
+) -> Result<usize> {
+    let others = sessions::table
+        .filter(sessions::user_id.eq(bytes(owner)))
+        .filter(sessions::id.ne(bytes(acting)))
+        .filter(sessions::ended_at.is_null());
+    let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
+    Ok(diesel::update(others).set(ending).execute(conn)?)
 }

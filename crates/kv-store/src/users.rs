@@ -140,7 +140,7 @@ macro_rules! sign_in_columns {
 }
 
 impl Store {
-    /// Stores a user.
+    /// Stores a user, and tells how they are now.
     ///
     /// # Errors
     /// [`ActError::Refused`] where the name is taken.
@@ -150,7 +150,7 @@ impl Store {
         basis: Option<&Basis>,
         user: &NewUser,
         occasion: &Occasion,
-    ) -> Result<(), ActError<UserRefused>> {
+    ) -> Result<UserRecord, ActError<UserRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             let inserted = diesel::insert_into(users::table)
@@ -171,7 +171,8 @@ impl Store {
             };
             let facts = Detail::none().with(Fact::ObjectId, user.id.to_string()).with(Fact::After, &*user.role.0);
             self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
-            Ok(())
+            // In the same transaction: read again later, that could fail, and the answer would be that nothing was done.
+            Ok(by_id(conn, user.id)?.ok_or(StoreError::Unreadable { what: "user" })?)
         })
     }
 
@@ -206,17 +207,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn find_user_by_id(&self, user: UserId) -> Result<Option<UserRecord>> {
-        self.read(|conn| {
-            let row = users::table
-                .left_join(roles::table.on(roles::id.eq(users::role)))
-                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
-                .filter(users::id.eq(bytes(user)))
-                .filter(users::deleted_at.is_null())
-                .select(columns!())
-                .get_result::<Columns>(conn)
-                .optional()?;
-            row.map(|row| record(conn, row)).transpose()
-        })
+        self.read(|conn| by_id(conn, user))
     }
 
     /// The users, the newest first.
@@ -272,6 +263,18 @@ impl Store {
             row.map(sign_in).transpose()
         })
     }
+}
+
+fn by_id(conn: &mut AnyConn, user: UserId) -> Result<Option<UserRecord>> {
+    let row = users::table
+        .left_join(roles::table.on(roles::id.eq(users::role)))
+        .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
+        .filter(users::id.eq(bytes(user)))
+        .filter(users::deleted_at.is_null())
+        .select(columns!())
+        .get_result::<Columns>(conn)
+        .optional()?;
+    row.map(|row| record(conn, row)).transpose()
 }
 
 /// Holds a user until the end of the transaction, as they were read. Nobody else's act on them or on their role gets in

@@ -7,6 +7,7 @@ use std::time::Duration;
 on_both!(
     an_export_has_every_entry_and_no_formula,
     an_export_streams_page_by_page,
+    an_export_ends_when_its_owner_loses_the_right_to_it,
     attack_228_an_entry_that_was_touched_is_found,
     what_is_over_is_deleted_and_the_rest_is_intact,
     unauthorised_exports_are_refused,
@@ -48,25 +49,63 @@ async fn an_export_has_every_entry_and_no_formula(backend: Backend) {
     assert_eq!((&entry["user"], &entry["outcome"]), (&json!("admin"), &json!("succeeded")));
 }
 
-async fn an_export_streams_page_by_page(backend: Backend) {
-    let app = TestApp::start(backend).await;
-    let admin = app.admin().await;
-    // A few thousand entries, slipped in behind the server's back.
-    let id = match backend {
-        Backend::Sqlite => "randomblob(16)",
-        Backend::Postgres => "decode(md5(n::text), 'hex')",
+/// Entries slipped in behind the server's back, each with so many bytes of user agent.
+fn seed(app: &TestApp, backend: Backend, entries: usize, bytes: usize) {
+    let (id, agent) = match backend {
+        Backend::Sqlite => ("randomblob(16)", format!("hex(zeroblob({}))", bytes / 2)),
+        Backend::Postgres => ("decode(md5(n::text), 'hex')", format!("repeat('0', {bytes})")),
     };
     let numbers = match backend {
         Backend::Sqlite => {
-            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 4500) SELECT n FROM c"
+            format!(
+                "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {entries}) SELECT n FROM c"
+            )
         }
-        Backend::Postgres => "SELECT n FROM generate_series(1, 4500) n",
+        Backend::Postgres => format!("SELECT n FROM generate_series(1, {entries}) n"),
     };
     app.database.execute(&format!(
         "INSERT INTO audit_entries (id, at, user_name, agent, action, resource, user_agent, request_id, count, \
-         status_code, outcome, detail) SELECT {id}, 1700000000000000 + n, 'seed', 'x', 'cluster.list', 'clusters', '', '', \
-         1, 200, 'succeeded', '{{}}' FROM ({numbers}) s"
+         status_code, outcome, detail) SELECT {id}, 1700000000000000 + n, 'seed', 'x', 'cluster.list', 'clusters', \
+         {agent}, '', 1, 200, 'succeeded', '{{}}' FROM ({numbers}) s"
     ));
+}
+
+async fn an_export_ends_when_its_owner_loses_the_right_to_it(backend: Backend) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = TestApp::start(backend).await;
+    // More than the buffers of a connection hold: what is not read is not asked for either.
+    seed(&app, backend, 10_000, 4_000);
+    // Other rights that still suffice do not break it off.
+    for (name, role, whole) in [("ann", "admin", true), ("bob", "dev", false)] {
+        let (user, session, _) = app.someone(name, "ops", None).await;
+        let mut stream = tokio::net::TcpStream::connect(app.address()).await.unwrap();
+        let head = format!(
+            "GET /api/v1/audit-logs/export?format=jsonl&user=seed HTTP/1.1\r\nHost: kv\r\nAuthorization: Bearer {}\r\n\
+             Connection: close\r\n\r\n",
+            session.token
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut heard = vec![0; 64 * 1024];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert!(heard.starts_with(b"HTTP/1.1 200"));
+        app.change(&user, &json!({"role": role})).await;
+        // Whatever ends it, an error of the connection included.
+        let _ = stream.read_to_end(&mut heard).await;
+        // A few are not counted, where the slices of the answer part their text.
+        let entries = String::from_utf8_lossy(&heard).matches("\"user\":\"seed\"").count();
+        assert_eq!((entries > 9_000, heard.ends_with(b"0\r\n\r\n")), (whole, whole), "{name}: {entries} entries");
+        app.outcomes_written().await;
+        let of_this = app.audit(&format!("action=audit.export&user={name}")).await;
+        assert_eq!(of_this.len(), 1, "{of_this:?}");
+        let (outcome, status) = if whole { ("succeeded", 200) } else { ("denied", 403) };
+        assert_eq!((&of_this[0]["outcome"], &of_this[0]["status_code"]), (&json!(outcome), &json!(status)));
+    }
+}
+
+async fn an_export_streams_page_by_page(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let admin = app.admin().await;
+    seed(&app, backend, 4_500, 0);
     let export = app.get("/api/v1/audit-logs/export?format=jsonl&user=seed").session(&admin).send().await.expect(200);
     assert_eq!(export.text().lines().count(), 4_500);
     assert_eq!(export.header("content-length"), "", "it is not gathered before it is sent");

@@ -11,6 +11,8 @@ use time::{Duration, OffsetDateTime};
 
 on_both!(
     signing_in_takes_a_code_once_a_factor_is_in_force,
+    attack_173_a_factor_enabled_or_given_up_ends_every_other_session,
+    what_comes_after_an_act_takes_nothing_back,
     attack_180_a_code_is_accepted_once_wherever_it_is_shown,
     attack_184_whoever_guesses_codes_waits,
     attack_185_186_a_challenge_is_one_clients_and_used_once,
@@ -49,9 +51,9 @@ async fn signing_in_takes_a_code_once_a_factor_is_in_force(backend: Backend) {
     let before = app.login("ann").await;
     let me = async |session: &Session| app.get("/api/v1/auth/me").session(session).send().await.expect(200).json();
     assert_eq!(me(&before).await["second_factor"], false);
-    let (_, factor) = app.enrol("ann").await;
+    let (here, factor) = app.enrol("ann").await;
     assert_eq!(factor.recovery_codes.len(), 10);
-    let told = me(&before).await;
+    let told = me(&here).await;
     assert_eq!((&told["second_factor"], &told["recovery_codes_left"]), (&json!(true), &json!(10)));
 
     let token = challenge(&app).await;
@@ -74,7 +76,7 @@ async fn signing_in_takes_a_code_once_a_factor_is_in_force(backend: Backend) {
     );
     // Given up, signing in takes a password alone.
     let disable =
-        |code: String| app.post("/api/v1/auth/totp/disable").session(&before).json(&json!({"totp_code": code})).send();
+        |code: String| app.post("/api/v1/auth/totp/disable").session(&here).json(&json!({"totp_code": code})).send();
     disable("000000".into()).await.expect(422);
     disable(factor.next_code(&app).await).await.expect(204);
     app.try_login("ann", PASSWORD).await.expect(200);
@@ -82,6 +84,87 @@ async fn signing_in_takes_a_code_once_a_factor_is_in_force(backend: Backend) {
     for secret in factor.recovery_codes.iter().map(String::as_str).chain(["otpauth"]) {
         assert!(!shown.contains(secret), "a secret of the second factor is on record");
     }
+}
+
+async fn attack_173_a_factor_enabled_or_given_up_ends_every_other_session(backend: Backend) {
+    let (app, cluster) = (TestApp::start(backend).await, Cluster::start());
+    app.add_cluster("prod", &cluster).await;
+    let user = app.user("ann", "dev").await;
+    app.assign(&user, "prod", &[]).await;
+    let pod = "/api/v1/clusters/prod/namespaces/team/pods/web";
+    let text = |tokens: &Answer, field: &str| tokens.json()[field].as_str().unwrap().to_owned();
+    let works = async |session: &Session| app.get(pod).session(session).send().await.status;
+    let mut factor: Option<Factor> = None;
+    for given_up in [false, true] {
+        // One that was there before; in it something runs.
+        let tokens = match &factor {
+            None => app.try_login("ann", PASSWORD).await.expect(200),
+            Some(factor) => {
+                let token = challenge(&app).await;
+                answer(&app, &token, ("totp_code", &factor.next_code(&app).await)).await.expect(200)
+            }
+        };
+        let other = session(&tokens);
+        assert_eq!(works(&other).await, 200);
+        let seen = cluster.seen().len();
+        cluster.hold();
+        let held = app.get(pod).session(&other).start();
+        cluster.has_seen(seen + 1).await;
+        let here = match &factor {
+            None => {
+                let (here, made) = app.enrol("ann").await;
+                factor = Some(made);
+                here
+            }
+            Some(known) => {
+                let token = challenge(&app).await;
+                let here =
+                    session(&answer(&app, &token, ("totp_code", &known.next_code(&app).await)).await.expect(200));
+                let body = json!({"recovery_code": known.recovery_codes[0]});
+                let done = app.post("/api/v1/auth/totp/disable").session(&here).json(&body).send().await.expect(204);
+                let entry = app.entry_of(&done).await;
+                assert!(entry["detail"]["after"].as_str().unwrap().ends_with("other sessions ended"), "{entry}");
+                here
+            }
+        };
+        let held = tokio::time::timeout(std::time::Duration::from_secs(1), held).await.expect("cut at once");
+        assert!(!held.unwrap().is_ok_and(|answer| answer.is_success()), "given up: {given_up}");
+        cluster.release();
+        assert_eq!((works(&other).await, works(&here).await), (401, 200), "given up: {given_up}");
+        let refresh = json!({"refresh_token": text(&tokens, "refresh_token")});
+        app.post("/api/v1/auth/refresh").json(&refresh).send().await.expect(401);
+    }
+}
+
+async fn what_comes_after_an_act_takes_nothing_back(backend: Backend) {
+    let (app, here, factor) = ann(backend).await;
+    // Failures are forgotten after an act was committed. From here on that fails.
+    app.database.execute(match backend {
+        Backend::Sqlite => {
+            "CREATE TRIGGER refuse BEFORE DELETE ON throttles BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        }
+        Backend::Postgres => {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$; \
+             CREATE TRIGGER refuse BEFORE DELETE ON throttles FOR EACH ROW EXECUTE FUNCTION refuse()"
+        }
+    });
+    let code = |n: usize| json!({"recovery_code": factor.recovery_codes[n]});
+    let post = |path: &str, body: &Value| app.post(path).session(&here).json(body).send();
+    let token = challenge(&app).await;
+    let password = json!({"current_password": PASSWORD, "new_password": "another long password"});
+    let mut done = vec![answer(&app, &token, ("recovery_code", &factor.recovery_codes[0])).await.expect(200)];
+    done.push(post("/api/v1/auth/reverify", &code(1)).await.expect(204));
+    let renewed = post("/api/v1/auth/totp/recovery-codes", &code(2)).await.expect(200);
+    let fresh = json!({"recovery_code": renewed.json()["recovery_codes"][0]});
+    done.push(renewed);
+    done.push(post("/api/v1/auth/totp/disable", &fresh).await.expect(204));
+    done.push(app.try_login("ann", PASSWORD).await.expect(200));
+    let (again, _) = app.enrol("ann").await;
+    done.push(app.post("/api/v1/auth/password").session(&again).json(&password).send().await.expect(204));
+    for answer in done {
+        assert_eq!(app.entry_of(&answer).await["outcome"], "succeeded");
+    }
+    assert!(app.database.count("throttles", "1 = 1") > 0, "it did fail");
 }
 
 async fn attack_180_a_code_is_accepted_once_wherever_it_is_shown(backend: Backend) {

@@ -7,12 +7,14 @@ on_both!(
     a_session_is_renewed_and_its_tokens_go_on,
     attack_174_a_refresh_token_used_twice_ends_the_session,
     two_tabs_renew_at_once,
+    renewals_are_limited_by_address_and_by_owner,
     sessions_are_listed_and_ended_by_their_owner,
     attack_170_a_token_of_one_kind_is_none_of_another,
     attack_77_78_84_a_key_changes_nothing_about_proving_who_one_is,
     attack_106_173_another_password_ends_every_session,
     attack_172_whoever_is_gone_has_no_session,
     what_runs_in_a_session_ends_with_it,
+    strangers_keep_no_one_from_changing_their_password,
     attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known,
 );
 
@@ -96,6 +98,43 @@ async fn two_tabs_renew_at_once(backend: Backend) {
         assert_eq!(works(&app, &session(&renewed)).await, 200);
         refresh(&app, &text(&renewed, "refresh_token")).await.expect(200);
     }
+}
+
+async fn renewals_are_limited_by_address_and_by_owner(backend: Backend) {
+    let settings = [("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1"), ("KUBEVISION_RATE_LIMIT", "1/m,burst=40")];
+    let app = TestApp::with(backend, &settings).await;
+    app.user("ann", "dev").await;
+    let from = async |address: &str, token: &str| {
+        let body = json!({"refresh_token": token});
+        app.post("/api/v1/auth/refresh").header("x-forwarded-for", address).json(&body).send().await
+    };
+    let first = text(&tokens(&app).await, "refresh_token");
+    // Of one that nobody has, hardly more than an address' attempts get as far as the database.
+    let unknown = format!("{}{}", &first[..first.len() - 1], if first.ends_with('A') { 'B' } else { 'A' });
+    let mut read = 0;
+    while from("192.0.2.1", &unknown).await.status == 401 {
+        read += 1;
+        assert!(read <= 35, "no limit for the address");
+    }
+    assert!(read >= 25, "{read}");
+    // The right one comes too often from there as well, and goes on from elsewhere.
+    assert_eq!(from("192.0.2.1", &first).await.expect(429).code(), "rate_limited");
+    let mut token = first;
+    let mut renewed = 0;
+    let refused = loop {
+        // From as many addresses as one likes: it is one owner.
+        let answer = from(&format!("198.51.100.{renewed}"), &token).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        renewed += 1;
+        assert!(renewed <= 45, "no limit for the owner");
+        token = text(&answer.json(), "refresh_token");
+    };
+    assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
+    assert!(renewed >= 38 && !refused.header("retry-after").is_empty(), "{renewed}");
+    let recorded = app.entry_of(&refused).await;
+    assert_eq!((&recorded["action"], &recorded["status_code"]), (&json!("request.limit"), &json!(429)));
 }
 
 async fn sessions_are_listed_and_ended_by_their_owner(backend: Backend) {
@@ -272,6 +311,36 @@ async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
         assert!(!held.unwrap().is_ok_and(|answer| answer.is_success()), "{how}");
         cluster.release();
     }
+}
+
+async fn strangers_keep_no_one_from_changing_their_password(backend: Backend) {
+    let app = TestApp::with(backend, &[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    app.user("ann", "dev").await;
+    let here = session(&tokens(&app).await);
+    // From where ann never was, until the name has to wait.
+    let stranger = || {
+        let guess = json!({"username": "ann", "password": "a guess"});
+        app.post("/api/v1/auth/login").header("x-forwarded-for", "198.51.100.1").json(&guess).send()
+    };
+    for _ in 0..10 {
+        stranger().await.expect(401);
+    }
+    stranger().await.expect(429);
+    let change = |current: &str| {
+        let body = json!({"current_password": current, "new_password": "a new long password"});
+        app.post("/api/v1/auth/password").session(&here).json(&body).send()
+    };
+    // In a session the password is not to be guessed all the same.
+    for _ in 0..10 {
+        assert_eq!(change("a guess").await.expect(422).code(), "wrong_password");
+    }
+    assert_eq!(change("a guess").await.expect(429).code(), "too_many_attempts");
+    assert_eq!(change(PASSWORD).await.expect(429).code(), "too_many_attempts");
+    // Those failures keep nobody from signing in, and are forgotten with the right one.
+    let there = session(&tokens(&app).await);
+    app.database.execute("UPDATE throttles SET free_at = 0");
+    let body = json!({"current_password": PASSWORD, "new_password": "a new long password"});
+    app.post("/api/v1/auth/password").session(&there).json(&body).send().await.expect(204);
 }
 
 async fn attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known(backend: Backend) {

@@ -21,7 +21,7 @@ pub(crate) fn seed(options: &SeedOptions) -> Done {
         let users = options.users.max(1);
         let mut owners = Vec::new();
         for n in 0..users {
-            let id = create_user(&operator(app)?, &format!("seed-{n:05}"), "readonly", None).await?;
+            let id = create_user(&operator(app)?, &format!("seed-{n:05}"), "readonly", None).await?.id;
             assign_user(&operator(app)?, id, None, None).await?;
             owners.push(id);
         }

@@ -4,7 +4,7 @@
 //! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request. What
 //! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
 
-use kv_authz::{Unusable, UserId, kubernetes::KubernetesTarget};
+use kv_authz::{SessionId, Unusable, UserId, kubernetes::KubernetesTarget};
 use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
@@ -123,6 +123,14 @@ impl InFlight {
     /// Ends the requests of all of a user's sessions.
     pub async fn cut_sessions(&self, user: UserId) {
         self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Session(_))).await;
+    }
+
+    /// Ends the requests of a user's sessions but one.
+    pub async fn cut_other_sessions(&self, user: UserId, acting: SessionId) {
+        self.cut_where(|credential, owner| {
+            owner == user && matches!(credential, Credential::Session(session) if session != acting)
+        })
+        .await;
     }
 
     async fn cut_where(&self, chosen: impl Fn(Credential, UserId) -> bool) {

@@ -151,6 +151,12 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().json(List::of(found, AuditEntry::from)))
 }
 
+/// The next piece of an export, if its owner may still have it: credential and rights are confirmed each time.
+async fn next_piece(caller: &Caller, export: &mut Export) -> Result<Option<Vec<u8>>, Failure> {
+    caller.confirm_again(&async |view: &View| Export::allowed(&caller.acting(view))).await?;
+    export.piece().await
+}
+
 /// Export the audit log, the newest first: all that the filters find, as it streams.
 #[utoipa::path(get, path = "/api/v1/audit-logs/export", tag = "audit", security(("session" = []), ("api_key" = [])),
     params(
@@ -179,10 +185,10 @@ pub async fn export(caller: Caller, request: HttpRequest) -> Result<HttpResponse
     let filter = input.filter()?;
     let decide = async |view: &View| Ok((Export::begin(&caller.acting(view), filter.clone(), form)?, Detail::none()));
     let (export, begun) = caller.begin(false, Event::AuditExport, target, decide).await?;
-    let pieces = futures_util::stream::unfold(Some((export, begun)), async |state| {
-        let (mut export, begun) = state?;
-        match export.piece().await {
-            Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), Some((export, begun)))),
+    let pieces = futures_util::stream::unfold(Some((caller, export, begun)), async |state| {
+        let (caller, mut export, begun) = state?;
+        match next_piece(&caller, &mut export).await {
+            Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), Some((caller, export, begun)))),
             Ok(None) => {
                 begun.end(Finish::with_status(200));
                 None

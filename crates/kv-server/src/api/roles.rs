@@ -95,9 +95,7 @@ pub async fn create(caller: Caller, request: HttpRequest, body: Body) -> Result<
     let new: NewRole = body.json()?;
     let made = caller
         .act(Event::RoleCreate, target(), async |view| {
-            let acting = caller.acting(view);
-            roles::create_role(&acting, &new.name, new.grants.clone()).await?;
-            roles::find(&acting, &new.name).await
+            roles::create_role(&caller.acting(view), &new.name, new.grants.clone()).await
         })
         .await?;
     Ok(HttpResponse::Created().json(Role::from(made)))

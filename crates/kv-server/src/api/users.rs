@@ -185,9 +185,7 @@ pub async fn create(caller: Caller, request: HttpRequest, body: Body) -> Result<
     let new: NewUser = body.json()?;
     let made = caller
         .act(Event::UserCreate, users(), async |view| {
-            let acting = caller.acting(view);
-            let id = create_user::create_user(&acting, &new.name, &new.role, new.password.clone()).await?;
-            acting.find_user(id).await
+            create_user::create_user(&caller.acting(view), &new.name, &new.role, new.password.clone()).await
         })
         .await?;
     Ok(HttpResponse::Created().json(User::from(made)))

@@ -35,6 +35,6 @@ pub async fn add_cluster(acting: &Acting<'_>, name: &str, access: &ClusterAccess
     let new = NewCluster { id, name, server, sealed };
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.add_cluster(&permit, basis.as_ref(), &new, &occasion)).await?;
-    app.reload_clusters().await?;
+    app.refresh_clusters().await;
     Ok(made)
 }

@@ -2,11 +2,11 @@
 
 use super::{Acting, checked_name, find_role, passwords::checked_password};
 use crate::failure::Failure;
-use kv_authz::{Actor, UserId, action::CreateUser, audit::Target, grant::may_give_role};
-use kv_store::NewUser;
+use kv_authz::{Actor, action::CreateUser, audit::Target, grant::may_give_role};
+use kv_store::{NewUser, UserRecord};
 use secrecy::SecretString;
 
-/// Makes a user.
+/// Makes a user, and tells how they are now.
 ///
 /// # Errors
 /// [`Failure`]: 403 without `users:write`, 422 for the name, role or password, 409 where the name is taken.
@@ -15,7 +15,7 @@ pub async fn create_user(
     name: &str,
     role: &str,
     password: Option<SecretString>,
-) -> Result<UserId, Failure> {
+) -> Result<UserRecord, Failure> {
     let app = acting.app;
     let permit = acting.authorize::<CreateUser>(Target::of("users").named(name))?;
     let name = checked_name(name, 64)?;
@@ -32,8 +32,6 @@ pub async fn create_user(
         }
     };
     let user = NewUser { id: app.random.id(acting.occasion.now)?, name, role: (&role).into(), password_hash };
-    let id = user.id;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    app.with_store(move |store| store.create_user(&permit, basis.as_ref(), &user, &occasion)).await?;
-    Ok(id)
+    app.with_store(move |store| store.create_user(&permit, basis.as_ref(), &user, &occasion)).await
 }

@@ -55,8 +55,17 @@ impl Export {
     /// # Errors
     /// [`Failure`]: 403 without `audit:read`.
     pub fn begin(acting: &Acting<'_>, filter: AuditFilter, form: Form) -> Result<Self, Failure> {
-        acting.authorize::<ExportAuditLog>(Target::of("audit-logs"))?;
+        Self::allowed(acting)?;
         Ok(Self { app: acting.app.clone(), filter, form, next: Some(PageRequest::bulk(None)), begun: false })
+    }
+
+    /// Decides on it: when it begins, and again before each piece, for an export may take longer than its owner's rights.
+    ///
+    /// # Errors
+    /// [`Failure`]: 403 without `audit:read`.
+    pub fn allowed(acting: &Acting<'_>) -> Result<(), Failure> {
+        acting.authorize::<ExportAuditLog>(Target::of("audit-logs"))?;
+        Ok(())
     }
 
     /// The next piece; none when all has been given.

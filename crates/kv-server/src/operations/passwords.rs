@@ -2,7 +2,7 @@
 
 use super::{
     Acting,
-    visit::{Whose, count_attempt},
+    visit::{Whose, count_attempt, forget_failures},
 };
 use crate::{auth::Passwords, failure::Failure};
 use kv_authz::{
@@ -44,8 +44,9 @@ pub async fn change_password(
     if current.expose_secret() == new.expose_secret() {
         return Err(Failure::unprocessable("same_password", "The new password is the old one."));
     }
-    // A stolen session must not be a way to guess the password: the failures are those of signing in.
-    let subject = Whose::Name(&owner.name).digest("");
+    // A stolen session must not be a way to guess the password. A count of its own: strangers who fail to sign in under the
+    // name must not keep its owner, who is signed in, from changing the password.
+    let subject = Whose::Password(user).digest("");
     count_attempt(acting.app, subject.clone()).await?;
     let known = acting.app.with_store(move |store| store.sign_in_by_id(user)).await?;
     let hash = known.and_then(|known| known.password_hash);
@@ -58,8 +59,8 @@ pub async fn change_password(
         .app
         .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, None), (&hash, false), &occasion))
         .await?;
-    acting.app.with_store(move |store| store.forget_failures(&subject)).await?;
     acting.cut_sessions(user).await;
+    forget_failures(acting.app, subject).await;
     Ok(changed)
 }
 

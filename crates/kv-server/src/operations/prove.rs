@@ -1,7 +1,7 @@
 //! Prove: from what somebody shows to a proof that they have their second factor. Whether it was used before is the
 //! database's word, in the transaction that acts on it.
 
-use super::visit::{count_attempt, factor_subject};
+use super::visit::{self, count_attempt, factor_subject};
 use crate::{
     app::App,
     auth::{recovery, totp},
@@ -74,9 +74,6 @@ pub(super) fn step(app: &App, user: UserId, sealed: &[u8], code: &SecretString) 
 }
 
 /// Forgets the failures, for the right one has been shown.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn forget_failures(app: &Arc<App>, user: UserId) -> Result<(), Failure> {
-    app.with_store(move |store| store.forget_failures(&factor_subject(user))).await
+pub async fn forget_failures(app: &Arc<App>, user: UserId) {
+    visit::forget_failures(app, factor_subject(user)).await;
 }

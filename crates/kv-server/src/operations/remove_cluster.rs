@@ -20,7 +20,7 @@ pub async fn remove_cluster(acting: &Acting<'_>, name: &str) -> Result<(), Failu
     }
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.remove_cluster(&permit, basis.as_ref(), id, &occasion)).await?;
-    app.reload_clusters().await?;
     app.in_flight.cut_reaching(|_, what| what.target.cluster == id).await;
+    app.refresh_clusters().await;
     Ok(())
 }

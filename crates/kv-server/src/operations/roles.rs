@@ -71,11 +71,11 @@ fn checked_grants(acting: &Acting<'_>, grants: &[Pattern]) -> Result<(), Failure
     Ok(may_give(acting.principal, grants)?)
 }
 
-/// Makes a role.
+/// Makes a role, and tells how it is now.
 ///
 /// # Errors
 /// [`Failure`]: 403 without `rbac:manage`, a recent code, or what the role shall hold; 409 for a taken name, 422.
-pub async fn create_role(acting: &Acting<'_>, name: &str, grants: Vec<Pattern>) -> Result<RoleId, Failure> {
+pub async fn create_role(acting: &Acting<'_>, name: &str, grants: Vec<Pattern>) -> Result<RoleRecord, Failure> {
     acting.authorize::<CreateRole>(target())?;
     let name = checked(name)?;
     checked_grants(acting, &grants)?;
@@ -83,8 +83,7 @@ pub async fn create_role(acting: &Acting<'_>, name: &str, grants: Vec<Pattern>) 
     let app = acting.app;
     let id: RoleId = app.random.id(acting.occasion.now)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    app.with_store(move |store| store.create_role(&permit, basis.as_ref(), (id, &name, &grants), &occasion)).await?;
-    Ok(id)
+    app.with_store(move |store| store.create_role(&permit, basis.as_ref(), (id, &name, &grants), &occasion)).await
 }
 
 /// Changes a role.

@@ -46,7 +46,8 @@ pub async fn set_up(acting: &Acting<'_>) -> Result<totp::Shown, Failure> {
     Ok(shown)
 }
 
-/// Brings it into force, and gives its recovery codes: the only time anyone sees them.
+/// Brings it into force, and gives its recovery codes: the only time anyone sees them. The caller's other sessions end:
+/// whoever has one got in without it.
 ///
 /// # Errors
 /// [`Failure`]: 422 `invalid_code`, 409 where none is set up or one is in force, 429 after too many.
@@ -60,26 +61,33 @@ pub async fn enable(acting: &Acting<'_>, code: &SecretString) -> Result<Vec<Secr
     let step = prove::step(app, user, &factor.sealed, code)?.ok_or_else(Failure::wrong_code)?;
     let (codes, hashes) = codes(acting, user).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    app.with_store(move |store| store.enable_factor(&permit, basis.as_ref(), (user, id), (step, &hashes), &occasion))
-        .await?;
-    prove::forget_failures(app, user).await?;
+    app.with_store(move |store| {
+        // Of the secret that the code was checked against; another may have taken its place while codes were hashed.
+        let first = (&*factor.sealed, step, &*hashes);
+        store.enable_factor(&permit, basis.as_ref(), (user, id), first, &occasion)
+    })
+    .await?;
+    app.in_flight.cut_other_sessions(user, id).await;
+    prove::forget_failures(app, user).await;
     Ok(codes)
 }
 
-/// Gives it up, on a code of it.
+/// Gives it up, on a code of it. The caller's other sessions end.
 ///
 /// # Errors
 /// [`Failure`]: 422 `invalid_code`, 409 without one, 429 after too many.
 pub async fn disable(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure> {
     let permit = acting.authorize::<DisableTotp>(target())?;
-    let (user, _, _) = session(acting)?;
+    let (user, _, id) = session(acting)?;
     let proof = prove::prove(acting.app, user, shown).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     acting
         .app
-        .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, &proof), &occasion))
+        .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
-    prove::forget_failures(acting.app, user).await
+    acting.app.in_flight.cut_other_sessions(user, id).await;
+    prove::forget_failures(acting.app, user).await;
+    Ok(())
 }
 
 /// Makes new recovery codes in place of all that are left, on a code.
@@ -98,7 +106,7 @@ pub async fn renew_recovery_codes(acting: &Acting<'_>, shown: &Shown) -> Result<
             store.renew_recovery_codes(&permit, basis.as_ref(), (user, &proof, &hashes), &occasion)
         })
         .await?;
-    prove::forget_failures(acting.app, user).await?;
+    prove::forget_failures(acting.app, user).await;
     Ok(codes)
 }
 
@@ -115,7 +123,8 @@ pub async fn reverify(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure>
         .app
         .with_store(move |store| store.show_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
-    prove::forget_failures(acting.app, user).await
+    prove::forget_failures(acting.app, user).await;
+    Ok(())
 }
 
 /// New recovery codes, and their hashes.

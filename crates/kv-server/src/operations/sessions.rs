@@ -18,10 +18,10 @@ use kv_store::{Credential, Page, PageRequest, Renewal, Renewed, SessionRecord};
 use secrecy::SecretString;
 
 /// Renews a session. The token that was sent is used up; sent once more after ten seconds it ends the session, for then
-/// somebody else has it too.
+/// somebody else has it too. A renewal is an attempt of its address, and a request of its owner like any other.
 ///
 /// # Errors
-/// [`Failure`]: 401 `invalid_refresh_token`, 429 for an address that tries too often.
+/// [`Failure`]: 401 `invalid_refresh_token`, 429 for an address or an owner that comes too often.
 pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<Tokens, Failure> {
     let app = visit.app;
     let refused = || Failure::Invalid {
@@ -29,10 +29,10 @@ pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<To
         code: "invalid_refresh_token",
         detail: "The refresh token is not known, was used, or its session is over. Sign in again.".into(),
     };
-    let Some(sent) = Opaque::digest(Kind::Refresh, token) else {
-        visit.limit()?;
-        return Err(refused());
-    };
+    // Before anything is read or written: whoever has no token must not keep the database busy.
+    visit.limit()?;
+    let sent = Opaque::digest(Kind::Refresh, token).ok_or_else(refused)?;
+    limit_owner(visit, sent.clone()).await?;
     let now = app.clock.now();
     let next = Opaque::draw(Kind::Refresh, &app.random)?;
     let renewal = Renewal { sent, next: next.digest, expires_at: now + SESSION_LIFETIME };
@@ -47,7 +47,6 @@ pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<To
             Err(refused())
         }
         Renewed::Refused { owner, reason } => {
-            visit.limit()?;
             let mut detail = Detail::none().with(Fact::Code, refused().code()).with(Fact::Reason, reason.to_string());
             if let Some((id, _)) = owner {
                 detail.add(Fact::Owner, id.to_string());
@@ -56,6 +55,21 @@ pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<To
             Err(refused())
         }
     }
+}
+
+/// Takes a renewal from the bucket of whoever the token is, once that is known. Who is over the limit is on record, as with
+/// any other request.
+async fn limit_owner(visit: &Visit<'_>, sent: Vec<u8>) -> Result<(), Failure> {
+    let app = visit.app;
+    let Some(owner) = app.with_store(move |store| store.refresh_owner(&sent)).await? else { return Ok(()) };
+    let Err(refused) = app.limiter.take(&owner).await else { return Ok(()) };
+    let failure = Failure::from(refused);
+    if let Failure::Limited(_) = &failure {
+        let finish =
+            Finish::with_status(failure.status()).because(failure.facts().with(Fact::Owner, owner.id.to_string()));
+        visit.report(Event::RequestLimit, None, finish).await?;
+    }
+    Err(failure)
 }
 
 /// The caller's own sessions, and the one that is calling.

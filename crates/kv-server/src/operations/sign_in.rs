@@ -71,7 +71,7 @@ pub async fn sign_in(visit: &Visit<'_>, username: &str, password: SecretString) 
     match begun {
         Err(Failure::Unauthorized { .. } | Failure::Stale) => refuse(visit, Some(user)).await,
         Ok(signed_in) => {
-            visit.forget_failures(subject).await?;
+            visit.forget_failures(subject).await;
             Ok(signed_in)
         }
         failed => failed,
@@ -103,7 +103,7 @@ pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: 
         app.with_store(move |store| store.begin_session_by_factor((&challenge, &proof), &session, &entry, now)).await;
     match begun {
         Ok(()) => {
-            prove::forget_failures(app, user).await?;
+            prove::forget_failures(app, user).await;
             Ok(tokens)
         }
         Err(Failure::Unauthorized { .. } | Failure::Stale) => Err(no_challenge()),

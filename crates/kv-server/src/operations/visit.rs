@@ -30,6 +30,8 @@ pub struct Visit<'a> {
 pub enum Whose<'a> {
     /// Passwords for this name.
     Name(&'a str),
+    /// This user's own password, shown in a session of theirs.
+    Password(UserId),
     /// Codes of this user's second factor.
     Factor(UserId),
 }
@@ -40,6 +42,7 @@ impl Whose<'_> {
         let hash = Sha256::new().chain_update(place.as_bytes()).chain_update([0]);
         match self {
             Self::Name(name) => hash.chain_update(b"name").chain_update(name.as_bytes()),
+            Self::Password(user) => hash.chain_update(b"password").chain_update(user.uuid().as_bytes()),
             Self::Factor(user) => hash.chain_update(b"factor").chain_update(user.uuid().as_bytes()),
         }
         .finalize()
@@ -81,11 +84,8 @@ impl Visit<'_> {
     }
 
     /// Forgets the failures, for their owner has come.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub async fn forget_failures(&self, subject: Vec<u8>) -> Result<(), Failure> {
-        self.app.with_store(move |store| store.forget_failures(&subject)).await
+    pub async fn forget_failures(&self, subject: Vec<u8>) {
+        forget_failures(self.app, subject).await;
     }
 
     /// The entry of this visit.
@@ -127,4 +127,12 @@ pub(super) async fn count_attempt(app: &Arc<App>, subject: Vec<u8>) -> Result<()
     let now = app.clock.now();
     let counted = app.with_store(move |store| store.count_attempt(&subject, now)).await?;
     counted.map_err(|soon| Failure::Throttled { wait: soon.wait })
+}
+
+/// Forgets the failures, for their owner has come. It comes after what they came for was done, so that nothing is said to
+/// have failed if this does: then they wait a little the next time.
+pub(super) async fn forget_failures(app: &Arc<App>, subject: Vec<u8>) {
+    if let Err(error) = app.with_store(move |store| store.forget_failures(&subject)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "failed attempts were not forgotten");
+    }
 }

@@ -52,7 +52,7 @@ fn filled(backend: Backend) -> (World, Key, Key) {
     let (session, _) = world.session("ann é \"quoted\" \\ 🦀");
     world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, b"sealed"), &occasion()).unwrap();
     let (enable, codes) = (permit::<EnableTotp>(), ["$code1".to_owned(), "$code2".to_owned()]);
-    world.store.enable_factor(&enable, None, (ann, session), (100, &codes), &occasion()).unwrap();
+    world.store.enable_factor(&enable, None, (ann, session), (b"sealed", 100, &codes), &occasion()).unwrap();
     let challenge = Challenge {
         digest: vec![1],
         user: ann,

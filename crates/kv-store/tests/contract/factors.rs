@@ -2,11 +2,11 @@
 
 use crate::world::{World, entry, id, now, occasion, permit, refusal};
 use kv_authz::{
-    SecondFactor, UserId,
+    SecondFactor, Unusable, UserId,
     action::{DisableTotp, EnableTotp, RenewRecoveryCodes, Reverify, SetUpTotp},
     audit::Event,
 };
-use kv_store::{ActError, Challenge, FactorRefused, NewSession, Proof, testing::Backend};
+use kv_store::{ActError, Challenge, FactorRefused, NewSession, Proof, admission::Verdict, testing::Backend};
 use std::{sync::Barrier, thread};
 use time::Duration;
 
@@ -17,6 +17,7 @@ kv_store::on_both!(
     attack_185_a_challenge_is_used_once_and_by_its_client,
     attack_190_new_codes_replace_all_old_ones,
     what_is_given_up_is_gone,
+    the_secret_that_was_checked_is_the_one_in_force,
 );
 
 fn hashes(from: u8) -> Vec<String> {
@@ -28,7 +29,10 @@ fn enrolled(world: &World) -> UserId {
     let (session, basis) = world.session("ann");
     world.store.set_up_factor(&permit::<SetUpTotp>(), Some(&basis), (ann, b"sealed"), &occasion()).unwrap();
     let enable = permit::<EnableTotp>();
-    world.store.enable_factor(&enable, Some(&basis), (ann, session), (100, &hashes(0)), &occasion()).unwrap();
+    world
+        .store
+        .enable_factor(&enable, Some(&basis), (ann, session), (b"sealed", 100, &hashes(0)), &occasion())
+        .unwrap();
     ann
 }
 
@@ -65,6 +69,8 @@ fn a_factor_is_in_force_from_its_first_code_on(backend: Backend) {
     let world = World::new(backend);
     let ann = world.user("ann");
     let (session, basis) = world.session("ann");
+    world.user("bob");
+    let ((_, other), (_, of_bob)) = (world.session("ann"), world.session("bob"));
     let factor = |session| world.store.session_authority(session).unwrap().unwrap().factor;
     assert_eq!((world.store.second_factor(ann).unwrap().is_none(), factor(session)), (true, SecondFactor::Missing));
     let set_up = |sealed: &[u8]| world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, sealed), &occasion());
@@ -77,9 +83,13 @@ fn a_factor_is_in_force_from_its_first_code_on(backend: Backend) {
 
     let enable = || {
         let permit = permit::<EnableTotp>();
-        world.store.enable_factor(&permit, None, (ann, session), (100, &hashes(0)), &occasion())
+        world.store.enable_factor(&permit, None, (ann, session), (b"two", 100, &hashes(0)), &occasion())
     };
+    assert_eq!(world.verdict(other), Verdict::Admitted);
     enable().unwrap();
+    // Whoever signed in without it has to sign in again, but for the session that acts.
+    assert_eq!(world.verdict(other), Verdict::Refused(Unusable::SessionEnded));
+    assert_eq!((world.verdict(of_bob), world.verdict(basis)), (Verdict::Admitted, Verdict::Stale));
     assert_eq!(refusal(enable()), FactorRefused::Enabled);
     assert_eq!(refusal(set_up(b"three")), FactorRefused::Enabled);
     let known = world.store.second_factor(ann).unwrap().unwrap();
@@ -181,12 +191,37 @@ fn attack_190_new_codes_replace_all_old_ones(backend: Backend) {
 fn what_is_given_up_is_gone(backend: Backend) {
     let world = World::new(backend);
     let ann = enrolled(&world);
+    let ((here, _), (_, other)) = (world.session("ann"), world.session("ann"));
     let disable =
-        |step| world.store.disable_factor(&permit::<DisableTotp>(), None, (ann, &Proof::Step(step)), &occasion());
+        |step| world.store.disable_factor(&permit::<DisableTotp>(), None, (ann, here, &Proof::Step(step)), &occasion());
     assert_eq!(refusal(disable(100)), FactorRefused::Used);
+    assert_eq!(world.database.count("sessions", "ended_at IS NULL"), 3);
     disable(101).unwrap();
+    assert_eq!(world.verdict(other), Verdict::Refused(Unusable::SessionEnded));
+    assert_eq!(world.database.count("sessions", "ended_at IS NULL"), 1, "the one that acts goes on");
     assert!(world.store.second_factor(ann).unwrap().is_none());
     assert!(!world.store.sign_in("ann").unwrap().unwrap().has_second_factor);
     assert_eq!(world.database.count("recovery_codes", "1 = 1"), 0);
     assert_eq!(refusal(disable(102)), FactorRefused::Used);
+}
+
+fn the_secret_that_was_checked_is_the_one_in_force(backend: Backend) {
+    let world = World::new(backend);
+    let ann = world.user("ann");
+    let (session, _) = world.session("ann");
+    let set_up = |sealed: &[u8]| world.store.set_up_factor(&permit::<SetUpTotp>(), None, (ann, sealed), &occasion());
+    let enable = |checked: &[u8]| {
+        let permit = permit::<EnableTotp>();
+        world.store.enable_factor(&permit, None, (ann, session), (checked, 100, &hashes(0)), &occasion())
+    };
+    assert_eq!(refusal(enable(b"mine")), FactorRefused::Missing);
+    set_up(b"mine").unwrap();
+    // While its recovery codes were hashed, somebody else set one up.
+    set_up(b"a stranger's").unwrap();
+    assert!(matches!(enable(b"mine"), Err(ActError::Stale)));
+    let known = world.store.second_factor(ann).unwrap().unwrap();
+    assert_eq!((known.enabled, known.recovery_codes), (false, 0));
+    assert_eq!(world.database.count("audit_entries", "action = 'totp.enable'"), 0);
+    enable(b"a stranger's").unwrap();
+    assert_eq!(refusal(enable(b"mine")), FactorRefused::Enabled);
 }

@@ -20,7 +20,10 @@ fn grants(texts: &[&str]) -> Vec<Pattern> {
 
 fn create(world: &World, name: &str, holds: &[&str]) -> Result<RoleId, ActError<RoleRefused>> {
     let role: RoleId = id();
-    world.store.create_role(&permit::<CreateRole>(), None, (role, name, &grants(holds)), &occasion()).map(|()| role)
+    world
+        .store
+        .create_role(&permit::<CreateRole>(), None, (role, name, &grants(holds)), &occasion())
+        .map(|made| made.id)
 }
 
 fn role(id: RoleId, name: &str, holds: &[&str]) -> Role {

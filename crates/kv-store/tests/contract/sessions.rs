@@ -15,6 +15,7 @@ kv_store::on_both!(
     a_changed_user_does_not_begin_one,
     an_ended_session_stays_ended,
     a_session_is_renewed_by_each_token_once,
+    a_renewal_deletes_the_tokens_that_are_over,
     attack_174_a_token_used_twice_ends_its_session,
     two_tabs_renew_at_once,
     sessions_are_listed_while_they_go_on,
@@ -111,6 +112,21 @@ fn a_session_is_renewed_by_each_token_once(backend: Backend) {
     let owner = Some((ann, "ann".to_owned()));
     assert_eq!(renew(&world, 5, 6, over), Renewed::Refused { owner, reason: Unusable::Expired });
     assert_eq!(world.database.count("audit_entries", "action = 'auth.refresh' AND status_code = 200"), 5);
+}
+
+fn a_renewal_deletes_the_tokens_that_are_over(backend: Backend) {
+    let world = World::new(backend);
+    let (ann, _) = renewable(&world);
+    let found = |digest: u8| world.store.refresh_owner(&[digest]).unwrap().map(|owner| owner.id);
+    assert_eq!((found(0), found(99)), (Some(ann), None));
+    let mut at = now();
+    for step in 0..5 {
+        renew(&world, step, step + 1, at);
+        at += Duration::hours(8);
+    }
+    // Each was good for twelve hours, the first for one: used or not, those that are over are gone.
+    assert_eq!(world.database.count("refresh_tokens", "1 = 1"), 2);
+    assert_eq!((found(3), found(5)), (None, Some(ann)));
 }
 
 fn attack_174_a_token_used_twice_ends_its_session(backend: Backend) {

@@ -6,8 +6,8 @@ use kv_authz::{
     action::{AddCluster, AssignUser, ChangeUser, CreateUser, RemoveCluster},
 };
 use kv_store::{
-    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, UserAsRead, UserChange, UserChanged, UserRefused,
-    admission::Verdict, testing::Backend,
+    ActError, Basis, NewCluster, NewUser, PageRequest, StoreError, UserAsRead, UserChange, UserChanged, UserRecord,
+    UserRefused, admission::Verdict, testing::Backend,
 };
 use std::thread;
 
@@ -36,7 +36,7 @@ fn disable(world: &World, basis: Option<&Basis>, read: &UserAsRead) -> Result<Us
     world.store.change_user(&permit::<ChangeUser>(), basis, read, &change, &occasion())
 }
 
-fn create(world: &World, user: &NewUser) -> Result<(), ActError<UserRefused>> {
+fn create(world: &World, user: &NewUser) -> Result<UserRecord, ActError<UserRefused>> {
     world.store.create_user(&permit::<CreateUser>(), None, user, &occasion())
 }
 
