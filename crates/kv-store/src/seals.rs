@@ -12,7 +12,7 @@ use crate::{
     schema::{audit_entries, audit_outcomes, audit_seals},
     store::Store,
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::max};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, connection::SimpleConnection, dsl::max};
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
 use sha2::Sha256;
@@ -24,6 +24,9 @@ use uuid::Uuid;
 const MOST: usize = 10_000;
 /// What is waited for an act whose transaction is still to be committed, in microseconds; none takes so long.
 const PATIENCE: i64 = 10_000_000;
+
+/// How long it is remembered where the chain is, in microseconds: less than the shortest retention.
+const REMEMBERED: i64 = 12 * 3_600_000_000;
 
 /// The key of the chain. Cannot be printed.
 #[derive(Clone)]
@@ -55,6 +58,8 @@ struct Chain {
     id: Uuid,
     number: i64,
     mac: Vec<u8>,
+    /// When its last row was written.
+    at: i64,
 }
 
 impl Ledger {
@@ -123,10 +128,13 @@ impl Store {
         if blob.is_empty() {
             return Ok((0, too_early));
         }
+        // Whether a write that failed came to be is not known: where the chain is, is looked up again. So it is where the
+        // last row is so old that a purge may have taken it.
+        let known = chain_now.take().filter(|chain| now - chain.at < REMEMBERED);
         let next = self.write(|conn| {
-            let last = match &*chain_now {
+            let last = match &known {
                 Some(chain) => chain.clone(),
-                None => Chain { id: chain, number: 0, mac: last_mac(conn)? },
+                None => where_it_is(conn, chain)?,
             };
             let number = last.number + 1;
             let mac = mac(key, last.id, number, now, &last.mac, &blob);
@@ -140,7 +148,7 @@ impl Store {
                     audit_seals::mac.eq(&mac),
                 ))
                 .execute(conn)?;
-            Ok::<_, StoreError>(Chain { id: last.id, number, mac })
+            Ok::<_, StoreError>(Chain { id: last.id, number, mac, at: now })
         })?;
         *chain_now = Some(next);
         Ok((blob.len() / Item::SIZE, too_early))
@@ -181,6 +189,24 @@ impl Store {
         self.ledger().note_all(found);
         Ok(count)
     }
+}
+
+/// The last row of a chain; of one that has none, what it begins on.
+fn where_it_is(conn: &mut AnyConn, chain: Uuid) -> Result<Chain> {
+    if let AnyConn::Pg(pg) = conn {
+        // A purge deletes what nobody follows, and must not do so while this begins to.
+        pg.batch_execute("LOCK TABLE audit_seals IN ROW EXCLUSIVE MODE")?;
+    }
+    let own: Option<(i64, Vec<u8>, i64)> = audit_seals::table
+        .filter(audit_seals::chain.eq(bytes(chain)))
+        .order(audit_seals::number.desc())
+        .select((audit_seals::number, audit_seals::mac, audit_seals::at))
+        .first(conn)
+        .optional()?;
+    Ok(match own {
+        Some((number, mac, at)) => Chain { id: chain, number, mac, at },
+        None => Chain { id: chain, number: 0, mac: last_mac(conn)?, at: 0 },
+    })
 }
 
 /// The mac that a new chain follows.

@@ -10,6 +10,7 @@ kv_store::on_both!(
     an_untouched_log_is_intact,
     attack_228_whatever_was_touched_is_found,
     what_a_crash_left_is_adopted,
+    a_seal_whose_answer_was_lost_is_built_upon,
     chains_follow_each_other,
 );
 
@@ -124,6 +125,25 @@ fn what_a_crash_left_is_adopted(backend: Backend) {
     assert_eq!(next.seal(&key(), Uuid::from_u128(2), now()).unwrap(), 2);
     assert_eq!(next.adopt_unsealed(now() + Duration::SECOND).unwrap(), 0);
     assert_eq!(verify(&world).findings, [""; 0]);
+}
+
+fn a_seal_whose_answer_was_lost_is_built_upon(backend: Backend) {
+    let world = world(backend);
+    seal(&world);
+    // Written, and this process does not know: a row of its chain that came to be behind its back.
+    let twin = Store::open(&world.database.url, Opener::Task).unwrap();
+    twin.admit(&[request(None)], now()).unwrap();
+    assert_eq!(twin.seal(&key(), Uuid::from_u128(1), now()).unwrap(), 1);
+    world.admit(&[request(None)]);
+    assert!(world.store.seal(&key(), Uuid::from_u128(1), now()).is_err(), "its number is taken");
+    assert_eq!(seal(&world), 1, "and then it goes on after it");
+    assert_eq!((verify(&world).seals, verify(&world).findings), (3, vec![]));
+    // A chain that has not been remembered for long is looked up as well.
+    world.admit(&[request(None)]);
+    world.database.execute("DELETE FROM audit_seals");
+    let later = now() + Duration::days(100);
+    assert_eq!(world.store.seal(&key(), Uuid::from_u128(1), later).unwrap(), 1);
+    assert_eq!(world.database.count("audit_seals", "number = 1"), 1);
 }
 
 fn chains_follow_each_other(backend: Backend) {
