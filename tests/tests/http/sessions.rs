@@ -14,6 +14,7 @@ on_both!(
     attack_106_173_another_password_ends_every_session,
     attack_172_whoever_is_gone_has_no_session,
     what_runs_in_a_session_ends_with_it,
+    a_user_who_changes_while_their_password_is_checked_is_decided_on_again,
     strangers_keep_no_one_from_changing_their_password,
     attack_184_whoever_guesses_waits_and_the_owner_comes_in_from_where_they_are_known,
 );
@@ -310,6 +311,36 @@ async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
         let held = tokio::time::timeout(std::time::Duration::from_secs(1), held).await.expect("cut at once");
         assert!(!held.unwrap().is_ok_and(|answer| answer.is_success()), "{how}");
         cluster.release();
+    }
+}
+
+async fn a_user_who_changes_while_their_password_is_checked_is_decided_on_again(backend: Backend) {
+    let (app, user) = ann(backend).await;
+    app.admin().await;
+    for (change, status, reason) in [
+        ("version = version + 1", 200, None),
+        ("version = version + 1, disabled_at = 1", 401, Some("user disabled")),
+        ("version = version + 1, deleted_at = 1", 401, Some("unknown user")),
+    ] {
+        // Passwords are checked one at a time: behind so many hashes the one of ann's waits, read and not checked yet.
+        let passwords = app.inside().passwords.clone();
+        let many = vec![secrecy::SecretString::from("x"); 60];
+        let busy = tokio::spawn(async move { passwords.hash_all(many, [0; 16]).await });
+        let body = json!({"username": "ann", "password": PASSWORD});
+        let login = app.post("/api/v1/auth/login").json(&body).start();
+        kv_tests::until("the attempt is counted", || app.database.count("throttles", "failures > 0") > 0).await;
+        let id = match backend {
+            Backend::Sqlite => format!("x'{}'", user.id.to_string().replace('-', "")),
+            Backend::Postgres => format!("'\\x{}'", user.id.to_string().replace('-', "")),
+        };
+        app.database.execute(&format!("UPDATE users SET {change} WHERE id = {id}"));
+        assert!(!busy.is_finished(), "the password was not checked yet");
+        busy.await.unwrap().unwrap();
+        let answer = login.await.unwrap().unwrap().expect(status);
+        let entry = app.entry_of(&answer).await;
+        assert_eq!(entry["status_code"], status);
+        assert_eq!(entry["detail"]["reason"].as_str(), reason, "{entry}");
+        app.database.execute("DELETE FROM throttles; UPDATE users SET disabled_at = NULL");
     }
 }
 

@@ -24,6 +24,8 @@ use time::{Duration, OffsetDateTime};
 pub const SESSION_LIFETIME: Duration = Duration::hours(12);
 /// How long a password that was accepted waits for the second factor.
 const CHALLENGE_LIFETIME: Duration = Duration::minutes(5);
+/// Decisions on one attempt before a user who keeps changing is told to try again.
+const DECISIONS: u32 = 3;
 
 /// What signing in gives.
 #[derive(Debug)]
@@ -48,33 +50,44 @@ pub struct Tokens {
 /// # Errors
 /// [`Failure`]: 401 `invalid_credentials`, 429 for an address that tries too often or a name that failed too often.
 pub async fn sign_in(visit: &Visit<'_>, username: &str, password: SecretString) -> Result<SignedIn, Failure> {
-    let app = visit.app;
     visit.limit()?;
     if password.expose_secret().len() > Passwords::MAX {
         return Err(Failure::invalid("password_too_long", "A password has at most 1024 bytes."));
     }
-    let wanted = username.to_owned();
-    let user = app.with_store(move |store| store.sign_in(&wanted)).await?;
+    let mut user = find(visit, username).await?;
     // A name that nobody has is throttled like any other.
     let subject = visit.subject(Whose::Name(username), user.as_ref().map(|user| user.id)).await?;
     visit.count_attempt(subject.clone()).await?;
-    let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
-    let matches = app.passwords.check(password.clone(), hash).await?;
-    let Some(user) = user.as_ref().filter(|user| matches && !user.disabled) else {
-        return refuse(visit, user.as_ref()).await;
+    for _ in 0..DECISIONS {
+        match decide(visit, user.as_ref(), &password).await {
+            // They have changed since they were read: what they are now says whether they come in, and why not.
+            Err(Failure::Unauthorized { .. } | Failure::Stale) => user = find(visit, username).await?,
+            Ok(signed_in) => {
+                visit.forget_failures(subject).await;
+                return Ok(signed_in);
+            }
+            failed => return failed,
+        }
+    }
+    Err(Failure::Stale)
+}
+
+async fn find(visit: &Visit<'_>, username: &str) -> Result<Option<SignIn>, Failure> {
+    let wanted = username.to_owned();
+    visit.app.with_store(move |store| store.sign_in(&wanted)).await
+}
+
+/// Decides on a password as the user was read.
+async fn decide(visit: &Visit<'_>, user: Option<&SignIn>, password: &SecretString) -> Result<SignedIn, Failure> {
+    let hash = user.and_then(|user| user.password_hash.as_deref());
+    let matches = visit.app.passwords.check(password.clone(), hash).await?;
+    let Some(user) = user.filter(|user| matches && !user.disabled) else {
+        return refuse(visit, user).await;
     };
-    renew_hash(visit, user, password).await?;
-    let begun = match user.has_second_factor {
+    renew_hash(visit, user, password.clone()).await?;
+    match user.has_second_factor {
         true => challenge(visit, user).await,
         false => begin(visit, user).await.map(SignedIn::Session),
-    };
-    match begun {
-        Err(Failure::Unauthorized { .. } | Failure::Stale) => refuse(visit, Some(user)).await,
-        Ok(signed_in) => {
-            visit.forget_failures(subject).await;
-            Ok(signed_in)
-        }
-        failed => failed,
     }
 }
 
@@ -106,7 +119,7 @@ pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: 
             prove::forget_failures(app, user).await;
             Ok(tokens)
         }
-        Err(Failure::Unauthorized { .. } | Failure::Stale) => Err(no_challenge()),
+        Err(Failure::Unauthorized { .. } | Failure::Stale) => Err(changed_meanwhile(visit, user).await),
         Err(failure) => Err(wrong_code(visit, &found, failure).await),
     }
 }
@@ -120,6 +133,24 @@ async fn wrong_code(visit: &Visit<'_>, user: &SignIn, failure: Failure) -> Failu
     let detail = Detail::none().with(Fact::Code, refused.code()).with(Fact::Reason, "wrong code");
     match visit.report(Event::AuthLogin, Some(user), Finish::with_status(401).because(detail)).await {
         Ok(()) => refused,
+        Err(unavailable) => unavailable,
+    }
+}
+
+/// The user has changed since their password was checked, so that the sign-in begins anew. On record with what they are now.
+async fn changed_meanwhile(visit: &Visit<'_>, user: UserId) -> Failure {
+    let found = match visit.app.with_store(move |store| store.sign_in_by_id(user)).await {
+        Ok(found) => found,
+        Err(failure) => return failure,
+    };
+    let reason = match &found {
+        None => "user deleted",
+        Some(user) if user.disabled => "user disabled",
+        Some(_) => "user changed since the password was checked",
+    };
+    let detail = Detail::none().with(Fact::Code, no_challenge().code()).with(Fact::Reason, reason);
+    match visit.report(Event::AuthLogin, found.as_ref(), Finish::with_status(401).because(detail)).await {
+        Ok(()) => no_challenge(),
         Err(unavailable) => unavailable,
     }
 }
