@@ -12,13 +12,14 @@ use crate::{
     auth::{Authority, Presented},
     failure::Failure,
     operations::Acting,
+    view::View,
 };
 use kv_authz::{
-    EntryId, Owner, Principal,
-    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+    EntryId, Owner,
+    audit::{Detail, Entry, Event, Finish, Origin, Target},
 };
 use kv_store::{
-    Basis, ClusterList, Credential, Occasion,
+    Credential, Occasion,
     admission::{EntryEnd, Request, Verdict},
 };
 use std::{
@@ -46,17 +47,6 @@ struct Inner {
     client: String,
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
-}
-
-/// What a decision is made on.
-#[derive(Debug)]
-pub struct View {
-    /// The caller, with their rights as last read.
-    pub principal: Principal,
-    /// What the database is asked to confirm.
-    pub basis: Basis,
-    /// The clusters as last read.
-    pub clusters: Arc<ClusterList>,
 }
 
 /// Work outside that was admitted: its entry is on disk and waits for its end.
@@ -400,14 +390,4 @@ impl Caller {
 /// The database is in trouble: there is nothing to admit with.
 fn unavailable<T>(result: &Result<T, Failure>) -> bool {
     matches!(result, Err(Failure::Unavailable { .. }))
-}
-
-/// The fact that a key did what would ask a person for a second factor.
-#[must_use]
-pub fn bypassed_second_factor(view: &View) -> Detail {
-    if view.principal.is_api_key() {
-        Detail::none().with(Fact::SecondFactor, "bypassed by key")
-    } else {
-        Detail::none()
-    }
 }

@@ -25,4 +25,5 @@ pub mod seal;
 pub mod server;
 pub mod upstreams;
 pub mod uses;
+pub mod view;
 pub mod visitors;

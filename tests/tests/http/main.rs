@@ -4,6 +4,7 @@
 mod administration;
 mod audit;
 mod clusters;
+mod demands;
 mod enumeration;
 mod expiry;
 mod exports;
@@ -14,6 +15,7 @@ mod headers;
 mod keys;
 mod leaks;
 mod limits;
+mod passwords;
 mod paths;
 mod processes;
 mod registering;

@@ -273,7 +273,7 @@ pub async fn revoke_current(caller: Caller, request: HttpRequest) -> Result<Http
 }
 
 /// A user's rights in their written form.
-pub(super) fn permissions(owner: &Owner, view: &crate::caller::View) -> EffectivePermissions {
+pub(super) fn permissions(owner: &Owner, view: &crate::view::View) -> EffectivePermissions {
     let lines = if owner.role.reaches_everything() {
         vec![AssignedTo { cluster: None, namespaces: None }]
     } else {
@@ -287,7 +287,7 @@ pub(super) fn permissions(owner: &Owner, view: &crate::caller::View) -> Effectiv
 }
 
 /// Assignments in their written form; those to clusters that are gone are left out.
-pub(super) fn assigned(assignments: &kv_authz::Assignments, view: &crate::caller::View) -> Vec<AssignedTo> {
+pub(super) fn assigned(assignments: &kv_authz::Assignments, view: &crate::view::View) -> Vec<AssignedTo> {
     let name =
         |cluster| view.clusters.clusters.iter().find(|known| known.id == cluster).map(|known| known.name.clone());
     let written = |line: &kv_authz::Assignment| {

@@ -5,13 +5,14 @@ use super::{
     input::{page, query, time, written},
 };
 use crate::{
-    caller::{Caller, View},
+    caller::Caller,
     failure::Failure,
     operations::{
         export_audit::{Export, Form},
         read_audit,
     },
     problem::Problem,
+    view::View,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
 use kv_authz::audit::{Detail, Event, Finish, Target};

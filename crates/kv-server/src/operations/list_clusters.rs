@@ -1,6 +1,6 @@
 //! List the clusters assigned to the caller, or find one of them. No cluster is asked anything.
 
-use crate::{caller::View, failure::Failure};
+use crate::{failure::Failure, view::View};
 use kv_authz::{
     Policy,
     action::{ListClusters, ShowCluster},

@@ -6,13 +6,14 @@
 use crate::{
     admission::{Guard, Reaching},
     api::input::Body,
-    caller::{Begun, Caller, View, bypassed_second_factor},
+    caller::{Begun, Caller},
     cluster::{
         Call, ClusterName, ClusterRefusal, Namespace, ObjectName, ObjectPath, PathError, ResourceName, UpstreamError,
         UpstreamQuery, body, mask, union,
     },
     failure::Failure,
     upstreams::{Connection, Upstreams, failure as unanswered},
+    view::View,
 };
 use kv_authz::{
     ClusterId, EntryId, Unusable,
@@ -107,7 +108,7 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
             authorize_kubernetes(&view.principal, &target, app.policy(), app.clock.now())?;
         let body = checked_body(&wanted.body, &path, mask_secrets)?;
         let reveals = target.is_secret() && wanted.verb.is_read() && !mask_secrets;
-        let detail = if reveals { bypassed_second_factor(view) } else { Detail::none() };
+        let detail = if reveals { view.bypassed_second_factor() } else { Detail::none() };
         // Before it is admitted: either that sees the rights taken away, or who takes them sees this.
         caller.guard().reaches(Reaching { target, reveals });
         let plan = Plan { path: path.clone(), query: query.clone(), reach, mask: mask_secrets, body };

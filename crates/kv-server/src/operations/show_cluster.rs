@@ -4,9 +4,10 @@
 
 use super::list_clusters::known_cluster;
 use crate::{
-    caller::{Caller, View},
+    caller::Caller,
     failure::Failure,
     upstreams::{Upstreams, failure as unanswered},
+    view::View,
 };
 use kv_authz::audit::{Detail, Event, Finish, Target};
 use kv_store::ClusterRecord;
