@@ -53,6 +53,12 @@ impl Keys {
         self.0.iter().map(|key| &**key)
     }
 
+    /// The newest alone, to see what still needs an older one.
+    #[must_use]
+    pub fn without_older(&self) -> Self {
+        Self(vec![self.0[0].clone()])
+    }
+
     /// For tests.
     #[cfg(test)]
     pub(crate) fn of(keys: &[[u8; 32]]) -> Self {

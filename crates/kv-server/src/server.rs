@@ -15,7 +15,7 @@ use crate::{
     upstreams::Upstreams,
 };
 use actix_web::{App as Web, HttpServer, middleware::from_fn, web};
-use kv_store::Opener;
+use kv_store::{Opener, StoreError};
 use secrecy::ExposeSecret;
 use std::{
     io::Write,
@@ -23,6 +23,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use time::OffsetDateTime;
 
 /// Workers: one a core up to this many.
 const MAX_WORKERS: usize = 8;
@@ -218,29 +219,48 @@ async fn delete_what_is_over(app: &Arc<App>) -> Result<(), Failure> {
 /// adopted once, when whoever else may have written it has had the time to seal it.
 async fn keep_sealing(app: Arc<App>) {
     let started = app.clock.now();
+    // From when on: asked before this process seals anything of its own, which would hide what is asked for.
+    let mut since = None;
     let mut round = 0_u32;
     loop {
         tokio::time::sleep(SEALING).await;
-        round = round.saturating_add(1);
-        let sealing = app.clone();
-        let adopts = round == ADOPTION;
-        let done = tokio::task::spawn_blocking(move || {
-            if adopts {
-                let found = sealing.store.adopt_unsealed(started)?;
-                if found > 0 {
-                    tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
-                }
-            }
-            sealing.seal_audit()
-        });
+        let (sealing, known, adopts) = (app.clone(), since, round == ADOPTION);
+        let done = tokio::task::spawn_blocking(move || seal_once(&sealing, known, adopts.then_some(started)));
         match done.await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(from)) => {
+                since = Some(from);
+                round = round.saturating_add(1);
+            }
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the audit log is not sealed for now");
             }
             Err(error) => tracing::error!(%error, "sealing the audit log panicked"),
         }
     }
+}
+
+/// One round, which adopts what was written before `until` where that is given. Tells from when on there may be something
+/// to adopt.
+fn seal_once(
+    app: &App,
+    since: Option<OffsetDateTime>,
+    until: Option<OffsetDateTime>,
+) -> Result<OffsetDateTime, StoreError> {
+    let since = match since {
+        Some(since) => since,
+        None => app.store.unsealed_since()?,
+    };
+    if let Some(until) = until {
+        let found = app.store.adopt_unsealed(since, until)?;
+        if found > 0 {
+            tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
+        }
+    }
+    app.seal_audit()?;
+    if let Some(until) = until {
+        app.store.note_adopted(until)?;
+    }
+    Ok(since)
 }
 
 /// Shows the first administrator's password, once, to whoever started the server; never through the log.

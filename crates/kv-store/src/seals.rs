@@ -7,9 +7,10 @@
 use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
+    known::run,
     print::{Item, Kind},
     row::{bytes, micros},
-    schema::{audit_entries, audit_outcomes, audit_seals},
+    schema::{audit_entries, audit_outcomes, audit_seals, revisions},
     store::Store,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, connection::SimpleConnection, dsl::max};
@@ -27,6 +28,13 @@ const PATIENCE: i64 = 10_000_000;
 
 /// How long it is remembered where the chain is, in microseconds: less than the shortest retention.
 const REMEMBERED: i64 = 12 * 3_600_000_000;
+
+/// Where it is kept until when what a crash had left was adopted.
+const ADOPTED: &str = "audit_adopted";
+/// How far back a chain may have ended whose leavings are adopted, in microseconds.
+const LOOKED_BACK: i64 = 7 * 24 * 3_600_000_000;
+/// What a process may have written before its last seal and not sealed by it, in microseconds.
+const MARGIN: i64 = 60_000_000;
 
 /// The key of the chain. Cannot be printed.
 #[derive(Clone)]
@@ -154,21 +162,59 @@ impl Store {
         Ok((blob.len() / Item::SIZE, too_early))
     }
 
-    /// Notes what nobody has sealed: the last moments before a crash, or a log that is older than its chain. Looks at what
-    /// was written before `until`, from a minute before the last seal on, and tells how much it found.
+    /// From when on there may be entries that nobody has sealed. To be asked before this process seals anything.
+    ///
+    /// Whoever stopped had sealed all it wrote until a moment before its last seal. Others go on sealing, so that the
+    /// newest seal says nothing of it: each chain counts by its own last one, and the earliest of them is the answer. Chains
+    /// that ended before the last adoption were its business. Bounded by a week, for this is held in memory: what crashed
+    /// longer ago, or crashed before its first seal while others went on, is not adopted, and verification names it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn adopt_unsealed(&self, until: OffsetDateTime) -> Result<usize> {
+    pub fn unsealed_since(&self) -> Result<OffsetDateTime> {
+        let since = self.read(|conn| {
+            let adopted =
+                revisions::table.find(ADOPTED).select(revisions::version).get_result::<i64>(conn).optional()?;
+            let Some(newest) = audit_seals::table.select(max(audit_seals::at)).get_result::<Option<i64>>(conn)? else {
+                return Ok(0);
+            };
+            let from = adopted.unwrap_or(0).max(newest - LOOKED_BACK);
+            let ends: Vec<Option<i64>> = audit_seals::table
+                .filter(audit_seals::at.ge(from))
+                .group_by(audit_seals::chain)
+                .select(max(audit_seals::at))
+                .load(conn)?;
+            Ok(ends.into_iter().flatten().min().unwrap_or(newest) - MARGIN)
+        })?;
+        crate::row::time(since)
+    }
+
+    /// Keeps that everything written before `until` is sealed, or will never be.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_adopted(&self, until: OffsetDateTime) -> Result<()> {
         let until = micros(until);
+        self.write(|conn| {
+            let row = format!("INSERT INTO revisions (name, version) VALUES ('{ADOPTED}', {until})");
+            run(conn, &format!("{row} ON CONFLICT (name) DO UPDATE SET version = excluded.version"))?;
+            Ok(())
+        })
+    }
+
+    /// Notes what nobody has sealed: the last moments before a crash, or a log that is older than its chain. Looks at what
+    /// was written `since` then and before `until`, and tells how much it found.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn adopt_unsealed(&self, since: OffsetDateTime, until: OffsetDateTime) -> Result<usize> {
+        let (from, until) = (micros(since), micros(until));
         let found = self.read(|conn| {
-            let last: Option<i64> = audit_seals::table.select(max(audit_seals::at)).get_result(conn)?;
-            let from = last.map_or(0, |at| at - 60_000_000);
             let mut sealed = HashSet::new();
             let blobs: Vec<Vec<u8>> =
                 audit_seals::table.filter(audit_seals::at.ge(from)).select(audit_seals::items).load(conn)?;
             for item in blobs.iter().flat_map(|blob| blob.chunks(Item::SIZE)).filter_map(Item::read) {
-                sealed.insert((item.kind, item.id));
+                sealed.insert((item.kind, item.id, item.at));
             }
             let entries: Vec<(Vec<u8>, i64)> = audit_entries::table
                 .filter(audit_entries::at.ge(from))
@@ -183,7 +229,7 @@ impl Store {
             let kinds = [(Kind::Entry, entries), (Kind::Outcome, outcomes)];
             let all = kinds.into_iter().flat_map(|(kind, rows)| rows.into_iter().map(move |row| (kind, row)));
             let found = all.filter_map(|(kind, (id, at))| Some(Item::unread(kind, at, Uuid::from_slice(&id).ok()?)));
-            Ok(found.filter(|item| !sealed.contains(&(item.kind, item.id))).collect::<Vec<_>>())
+            Ok(found.filter(|item| !sealed.contains(&(item.kind, item.id, item.at))).collect::<Vec<_>>())
         })?;
         let count = found.len();
         self.ledger().note_all(found);

@@ -14,7 +14,7 @@ pub(crate) use seed::seed;
 
 use crate::{
     error::{Done, TaskError, Tried},
-    output::line,
+    output::{line, progress},
 };
 use cli::{AdminTask, RotateTask};
 use kv_server::{
@@ -22,10 +22,16 @@ use kv_server::{
     clock::{Clock, Random},
     config::Config,
     keyfile,
-    operations::{Acting, list_users, reseal::reseal},
+    operations::{Acting, add_cluster, list_users, prove, reseal::reseal},
+    seal::Sealer,
 };
 use kv_store::{Opener, Page, PageRequest};
-use std::{io::Read, sync::Arc};
+use std::{io::Read, sync::Arc, time::Duration};
+
+/// Longer than running servers take to read the key files again, which they do every three seconds.
+const TAKEN_UP: Duration = Duration::from_secs(10);
+/// How often everything is sealed anew before that is given up.
+const RESEALS: usize = 3;
 
 /// Runs an admin task.
 pub(crate) fn run(task: AdminTask) -> Done {
@@ -84,8 +90,10 @@ async fn rotate(app: &Arc<App>, task: &RotateTask) -> Done {
     let kept = keyfile::rotate(&app.config.data_dir, name, now, &app.random).tried("making the new key")?;
     app.reload_keys().tried("reading the key files")?;
     if matches!(task, RotateTask::Sealing) {
-        let done = reseal(&operator(app)?).await?;
-        line(&format!("{} clusters and {} second factors are sealed anew.", done.clusters, done.second_factors));
+        // What a server seals before it has taken the new key up would be missed, and lost with the old one.
+        progress("waiting ten seconds, until every running server has the new key");
+        tokio::time::sleep(TAKEN_UP).await;
+        reseal_all(app).await?;
     }
     let after = match task {
         RotateTask::Signing => "an hour, when every token it signed has ended",
@@ -93,6 +101,31 @@ async fn rotate(app: &Arc<App>, task: &RotateTask) -> Done {
     };
     line(&format!("A new {name} key is in place. The one before it is {}; delete it after {after}.", kept.display()));
     Ok(())
+}
+
+/// Seals everything anew until nothing needs an older key.
+async fn reseal_all(app: &Arc<App>) -> Done {
+    for _ in 0..RESEALS {
+        let done = reseal(&operator(app)?).await?;
+        line(&format!("{} clusters and {} second factors are sealed anew.", done.clusters, done.second_factors));
+        if needing_an_older_key(app)? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(TAKEN_UP).await;
+    }
+    Err(TaskError::new(
+        "something is still sealed under an older key: delete none; is every server running with this folder?",
+    ))
+}
+
+fn needing_an_older_key(app: &Arc<App>) -> Done<usize> {
+    let keys = keyfile::load_ring(&app.config.data_dir, "sealing", &app.random).tried("reading the key files")?;
+    let newest = Sealer::new(&keys.without_older());
+    let clusters = app.store.sealed_clusters().tried("reading the clusters")?;
+    let factors = app.store.sealed_second_factors().tried("reading the second factors")?;
+    let of_clusters = clusters.iter().filter(|(row, sealed)| newest.open(sealed, add_cluster::PLACE, *row).is_err());
+    let of_factors = factors.iter().filter(|(row, sealed)| newest.open(sealed, prove::PLACE, *row).is_err());
+    Ok(of_clusters.count() + of_factors.count())
 }
 
 /// Every item of a paged list.

@@ -1,8 +1,8 @@
 //! Seals: an untouched log is found untouched, and whatever was changed, removed or slipped in is found.
 
-use crate::world::{World, now, request};
-use kv_authz::audit::Finish;
-use kv_store::{Opener, SealKey, Store, Verified, admission::EntryEnd, testing::Backend};
+use crate::world::{World, id, now, occasion_at, permit, request};
+use kv_authz::{Role, action::CreateUser, audit::Finish};
+use kv_store::{NewUser, Opener, SealKey, Store, Verified, admission::EntryEnd, testing::Backend};
 use time::Duration;
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ kv_store::on_both!(
     an_untouched_log_is_intact,
     attack_228_whatever_was_touched_is_found,
     what_a_crash_left_is_adopted,
+    what_crashed_while_others_went_on_is_adopted,
     a_seal_whose_answer_was_lost_is_built_upon,
     chains_follow_each_other,
 );
@@ -121,10 +122,44 @@ fn what_a_crash_left_is_adopted(backend: Backend) {
     world.store.end_entries(&[end], now()).unwrap();
     // Another process, that knows nothing of it.
     let next = Store::open(&world.database.url, Opener::Task).unwrap();
-    assert_eq!(next.adopt_unsealed(now() + Duration::SECOND).unwrap(), 2);
+    let since = next.unsealed_since().unwrap();
+    assert_eq!(next.adopt_unsealed(since, now() + Duration::SECOND).unwrap(), 2);
     assert_eq!(next.seal(&key(), Uuid::from_u128(2), now()).unwrap(), 2);
-    assert_eq!(next.adopt_unsealed(now() + Duration::SECOND).unwrap(), 0);
+    assert_eq!(next.adopt_unsealed(since, now() + Duration::SECOND).unwrap(), 0);
     assert_eq!(verify(&world).findings, [""; 0]);
+}
+
+fn what_crashed_while_others_went_on_is_adopted(backend: Backend) {
+    let world = World::new(backend);
+    let process = |chain: u128, at| {
+        let store = Store::open(&world.database.url, Opener::Task).unwrap();
+        let user = NewUser { id: id(), name: format!("u{chain} {at}"), role: (&Role::Dev).into(), password_hash: None };
+        store.create_user(&permit::<CreateUser>(), None, &user, &occasion_at(at)).unwrap();
+        store
+    };
+    let ago = |hours| now() - Duration::hours(hours);
+    let seal = |store: &Store, chain, at| store.seal(&key(), Uuid::from_u128(chain), at).unwrap();
+    let long_gone = process(1, ago(30));
+    seal(&long_gone, 1, ago(30));
+    world.store.note_adopted(ago(20)).unwrap();
+    // One crashes with an entry unsealed; another goes on, and so does the one that starts.
+    let crashed = process(2, ago(10));
+    seal(&crashed, 2, ago(10));
+    drop(process(2, ago(10) + Duration::SECOND));
+    let other = process(3, ago(1));
+    seal(&other, 3, ago(1));
+    let next = process(4, now());
+    let since = next.unsealed_since().unwrap();
+    assert!((ago(10) - Duration::minutes(2)..ago(10)).contains(&since), "not from the chain before the last adoption");
+    seal(&next, 4, now());
+    assert_eq!(next.adopt_unsealed(since, now() + Duration::SECOND).unwrap(), 1);
+    assert_eq!(seal(&next, 4, now()), 1);
+    assert_eq!(verify(&world).findings, [""; 0]);
+    // Nothing is looked for further back than a week.
+    world.store.note_adopted(ago(2_000)).unwrap();
+    drop(long_gone);
+    world.database.execute("UPDATE audit_seals SET at = 1 WHERE number = 1");
+    assert!(next.unsealed_since().unwrap() > ago(1));
 }
 
 fn a_seal_whose_answer_was_lost_is_built_upon(backend: Backend) {
