@@ -68,7 +68,7 @@ pub async fn change_user(acting: &Acting<'_>, user: UserId, wanted: &Wanted) -> 
     if wanted.disabled == Some(true) {
         acting.cut_user(user).await;
     } else if takes_role {
-        acting.cut_beyond_rights(vec![user]).await?;
+        acting.cut_beyond_rights(vec![user]).await;
     }
     Ok(done)
 }

@@ -119,11 +119,9 @@ impl<'a> Acting<'a> {
         self.app.in_flight.cut_sessions(user).await;
     }
 
-    /// Ends what users are doing in clusters and may do no longer, now that rights were taken from them.
-    ///
-    /// # Errors
-    /// [`Failure`] where their rights cannot be read; everything they are doing in clusters has ended then.
-    pub async fn cut_beyond_rights(&self, users: Vec<UserId>) -> Result<(), Failure> {
+    /// Ends what users are doing in clusters and may do no longer, now that rights were taken from them. Where their rights
+    /// cannot be read, everything they are doing in clusters ends.
+    pub async fn cut_beyond_rights(&self, users: Vec<UserId>) {
         let app = self.app;
         for user in users {
             let found = app.with_store(move |store| store.find_user_by_id(user)).await;
@@ -134,7 +132,11 @@ impl<'a> Acting<'a> {
                     role: record.role.clone(),
                     assignments: record.assignments.clone(),
                 })),
-                Ok(None) | Err(_) => None,
+                Ok(None) => None,
+                Err(error) => {
+                    tracing::warn!(%error, %user, "rights could not be read again; all that runs in clusters with them has ended");
+                    None
+                }
             };
             let now = app.clock.now();
             // As a key of theirs would be judged: nobody is asked for a code in the middle of a request.
@@ -149,9 +151,7 @@ impl<'a> Acting<'a> {
                     })
             };
             app.in_flight.cut_reaching(ended).await;
-            found?;
         }
-        Ok(())
     }
 
     /// The same for all of a user's credentials.
