@@ -26,7 +26,7 @@ const FLOOD: u32 = 200;
 const HONEST: u32 = 200;
 /// How long each of the two is measured.
 const WINDOW: Duration = Duration::from_secs(8);
-/// The password of the administrator of these databases.
+/// The password of `admin` in these databases.
 pub(super) const PASSWORD: &str = "only-for-the-benchmark-1";
 
 /// Times of requests with keys, alone and beside a flood of sign-ins.

@@ -95,7 +95,6 @@ impl Place {
         let data = self.folder.path().join(name);
         let mut environment = vec![
             ("KUBEVISION_DATA_DIR", data.display().to_string()),
-            ("KUBEVISION_ADMIN_PASSWORD", super::people::PASSWORD.to_owned()),
             ("KUBEVISION_API_KEYS__MAX_PER_USER", keys.div_ceil(USERS).max(100).to_string()),
         ];
         environment.extend(url.map(|url| ("KUBEVISION_DATABASE_URL", url.to_owned())));
@@ -107,6 +106,11 @@ impl Place {
         let path = file.display().to_string();
         tasks.run(&["seed", "--users", &USERS.to_string(), "--keys", &keys.to_string(), "--out", &path])?;
         let text = fs::read_to_string(&file).tried("reading the keys")?;
+        // Where there are users already, a server's first start makes no administrator.
+        let password = self.folder.path().join(format!("{name}.password"));
+        fs::write(&password, super::people::PASSWORD).tried("writing a password")?;
+        let password = fs::File::open(&password).tried("reading a password")?;
+        tasks.run_with(&["user", "create", "admin", "--role", "admin", "--password-stdin"], password.into())?;
         // The same bytes go to whichever server; the name of the host is as long as any port's.
         let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000));
         let requests = text.lines().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
@@ -140,11 +144,15 @@ struct Tasks<'a> {
 impl Tasks<'_> {
     /// Runs an admin task and gives what it said. Its progress goes where ours does.
     fn run(&self, arguments: &[&str]) -> Done<String> {
+        self.run_with(arguments, Stdio::null())
+    }
+
+    fn run_with(&self, arguments: &[&str], input: Stdio) -> Done<String> {
         let mut command: Command = self.pins.server(&self.place.tasks);
         command.args(arguments).env_clear().envs(self.environment.iter().cloned());
         let output = self.place.log();
         let words = fs::File::create(&output).tried("making a file")?;
-        let mut child = command.stdin(Stdio::null()).stdout(words).spawn().tried("starting an admin task")?;
+        let mut child = command.stdin(input).stdout(words).spawn().tried("starting an admin task")?;
         let began = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().tried("waiting for an admin task")? {
