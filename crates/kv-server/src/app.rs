@@ -258,10 +258,13 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// The way to admission; none once the application has stopped.
-    #[must_use]
-    pub fn batcher(&self) -> Option<Arc<Batcher>> {
-        self.batcher.lock().clone()
+    /// The way to admission.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] once the application has stopped.
+    pub fn batcher(&self) -> Result<Arc<Batcher>, Failure> {
+        let stopped = Failure::Unavailable { step: "admission has stopped", source: None };
+        self.batcher.lock().clone().ok_or(stopped)
     }
 
     /// Writes what is still to be written and ends the threads.

@@ -191,7 +191,7 @@ impl Caller {
         audited: bool,
     ) -> Result<Option<OffsetDateTime>, Failure> {
         let app = &self.0.app;
-        let batcher = app.batcher().ok_or(Failure::Unavailable { step: "admission has stopped", source: None })?;
+        let batcher = app.batcher()?;
         let request = Request { entry, basis: Some(view.basis), finish, count: 1, audited };
         let decision = batcher.admit(request).await.inspect_err(|_| {
             // It may be written yet; a second entry would be one too many.
@@ -375,7 +375,7 @@ impl Caller {
     async fn conclude<T>(&self, view: &View, result: &Result<T, Failure>) -> Result<bool, Failure> {
         let finish = match result {
             Ok(_) => Finish::with_status(200),
-            Err(failure) => Finish::with_status(failure.status()).because(failure.facts()),
+            Err(failure) => failure.finish(),
         };
         self.conclude_with(view, finish, result.is_err() || view.principal.is_api_key()).await
     }

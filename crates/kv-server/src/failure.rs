@@ -4,7 +4,7 @@
 use crate::{admission::Unanswered, auth::PasswordError, clock::RandomError, limit::Exhausted};
 use kv_authz::{
     Denied, Permission, Unusable,
-    audit::{Detail, Fact},
+    audit::{Detail, Fact, Finish},
 };
 use kv_store::{ActError, StoreError};
 use std::error::Error;
@@ -198,6 +198,12 @@ impl Failure {
             facts.add(Fact::Reason, reason.to_string());
         }
         facts
+    }
+
+    /// How the audit log says that a request ended with it.
+    #[must_use]
+    pub fn finish(&self) -> Finish {
+        Finish::with_status(self.status()).because(self.facts())
     }
 }
 

@@ -113,21 +113,15 @@ async fn private(
     };
     let guard = caller.guard().clone();
     let socket = request.conn_data::<Rc<Socket>>().cloned();
-    let answered = tokio::select! {
-        biased;
-        () = guard.revoked() => None,
-        response = serve(&caller, request, next, id) => Some(response?),
-    };
-    match answered {
+    match guard.unless_revoked(serve(&caller, request, next, id)).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if !guard.is_revoked() => Ok(response.map_body(|_, body| hold(body, guard, socket))),
         _ => {
             let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
-            if !caller.is_on_record() {
-                let finish = Finish::with_status(401).because(revoked.facts());
-                if let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(finish).await {
-                    revoked = unavailable;
-                }
+            if !caller.is_on_record()
+                && let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(revoked.finish()).await
+            {
+                revoked = unavailable;
             }
             Err(told(revoked, id))
         }
@@ -196,7 +190,7 @@ async fn serve(
     if !caller.is_on_record() {
         let failure = failure_of(&response);
         let done = match &failure {
-            Some(failure) => Finish::with_status(failure.status()).because(failure.facts()),
+            Some(failure) => failure.finish(),
             None => Finish::with_status(response.status().as_u16()),
         };
         if let Err(failure) = caller.put_on_record(done).await {
@@ -213,8 +207,7 @@ async fn serve(
 
 /// Puts a failure on record that came before the handler, and gives the failure to answer with.
 async fn settle(caller: &Caller, failure: Failure) -> Failure {
-    let finish = Finish::with_status(failure.status()).because(failure.facts());
-    match caller.put_on_record(finish).await {
+    match caller.put_on_record(failure.finish()).await {
         Ok(()) => failure,
         Err(refused) => refused,
     }
@@ -235,8 +228,9 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -
     };
     let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, failure.code()));
     let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
-    let Some(batcher) = app.batcher() else {
-        return Failure::Unavailable { step: "admission has stopped", source: None };
+    let batcher = match app.batcher() {
+        Ok(batcher) => batcher,
+        Err(stopped) => return stopped,
     };
     match batcher.admit(request).await {
         Ok(_) => failure,

@@ -2,8 +2,9 @@
 
 use crate::{
     audit::Occasion,
-    authority::bump,
+    backend::AnyConn,
     basis::{ActError, Basis, confirm},
+    error::Result,
     row::bytes,
     schema::assignments,
     store::Store,
@@ -31,17 +32,7 @@ impl Store {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             hold(conn, read)?;
-            bump(conn, read.id)?;
-            let theirs = assignments::table.filter(assignments::user_id.eq(bytes(read.id)));
-            let taken = match cluster {
-                ClusterScope::Every => {
-                    diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?
-                }
-                ClusterScope::One(cluster) => {
-                    diesel::delete(theirs.filter(assignments::cluster_id.eq(bytes(*cluster)))).execute(conn)?
-                }
-            };
-            if taken == 0 {
+            if take(conn, &bytes(read.id), cluster)? == 0 {
                 return Err(ActError::Refused(UserRefused::NoSuchAssignment));
             }
             let before = permit.target().cluster.as_deref().unwrap_or("every cluster");
@@ -66,16 +57,11 @@ impl Store {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
             hold(conn, read)?;
-            bump(conn, read.id)?;
             let row = bytes(read.id);
+            take(conn, &row, &line.cluster)?;
             let cluster = match line.cluster {
                 ClusterScope::Every => None,
                 ClusterScope::One(cluster) => Some(bytes(cluster)),
-            };
-            let theirs = assignments::table.filter(assignments::user_id.eq(&row));
-            match &cluster {
-                None => diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?,
-                Some(cluster) => diesel::delete(theirs.filter(assignments::cluster_id.eq(cluster))).execute(conn)?,
             };
             let namespaces = match &line.namespaces {
                 NamespaceScope::All => None,
@@ -101,4 +87,15 @@ impl Store {
             Ok(())
         })
     }
+}
+
+/// Takes what a user has for a cluster, or for every one, and tells how much that was.
+fn take(conn: &mut AnyConn, user: &[u8], cluster: &ClusterScope) -> Result<usize> {
+    let theirs = assignments::table.filter(assignments::user_id.eq(user));
+    Ok(match cluster {
+        ClusterScope::Every => diesel::delete(theirs.filter(assignments::cluster_id.is_null())).execute(conn)?,
+        ClusterScope::One(cluster) => {
+            diesel::delete(theirs.filter(assignments::cluster_id.eq(bytes(*cluster)))).execute(conn)?
+        }
+    })
 }

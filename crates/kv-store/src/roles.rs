@@ -10,7 +10,6 @@ use crate::{
     row::{micros, text, time},
     schema::{assignments, roles, users},
     store::Store,
-    users::hold_role,
 };
 use ::time::OffsetDateTime;
 use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
@@ -141,7 +140,6 @@ impl Store {
             confirm(conn, basis, occasion.now)?;
             let there = roles::table.filter(roles::id.eq(&id)).filter(roles::deleted_at.is_null());
             hold(conn, read)?;
-            diesel::update(there).set(roles::version.eq(roles::version + 1)).execute(conn)?;
             let before: String = roles::table.find(&id).select(roles::grants).get_result(conn)?;
             let before: Vec<Pattern> =
                 serde_json::from_str(&before).map_err(|_| StoreError::Unreadable { what: "role" })?;
@@ -180,9 +178,7 @@ impl Store {
             confirm(conn, basis, occasion.now)?;
             let there = roles::table.filter(roles::id.eq(&id)).filter(roles::deleted_at.is_null());
             hold(conn, read)?;
-            diesel::update(there)
-                .set((roles::version.eq(roles::version + 1), roles::deleted_at.eq(micros(occasion.now))))
-                .execute(conn)?;
+            diesel::update(there).set(roles::deleted_at.eq(micros(occasion.now))).execute(conn)?;
             let facts = Detail::none().with(Fact::ObjectId, &*id);
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             Ok(())
@@ -221,16 +217,16 @@ impl Store {
     }
 }
 
-/// Holds a role until the end of the transaction, as it was read.
+/// Holds a role until the end of the transaction, as it was read, for an act that changes it: everything decided on it so
+/// far is stale.
 fn hold(conn: &mut AnyConn, read: &RoleAsRead) -> Result<(), ActError<RoleRefused>> {
-    let row = roles::table.filter(roles::id.eq(read.id.to_string()));
-    let there = hold_role(conn, &read.id.to_string())?;
-    let deleted: Option<Option<i64>> = row.select(roles::deleted_at).get_result(conn).optional()?;
-    match (there, deleted) {
-        (Some(version), Some(None)) if version == read.version => Ok(()),
-        (Some(_), Some(None)) => Err(ActError::Stale),
-        _ => Err(ActError::Refused(RoleRefused::NoSuchRole)),
+    let id = read.id.to_string();
+    let there = roles::table.filter(roles::id.eq(&id)).filter(roles::deleted_at.is_null());
+    if diesel::update(there).set(roles::version.eq(roles::version + 1)).execute(conn)? == 0 {
+        return Err(ActError::Refused(RoleRefused::NoSuchRole));
     }
+    let version: i64 = there.select(roles::version).get_result(conn)?;
+    if version == read.version + 1 { Ok(()) } else { Err(ActError::Stale) }
 }
 
 fn record(conn: &mut AnyConn, (role, name, grants, created, version): Columns) -> Result<RoleRecord> {

@@ -3,7 +3,6 @@
 
 use crate::{
     audit::Occasion,
-    authority::bump,
     backend::AnyConn,
     basis::{ActError, Basis, Never, confirm},
     error::Result,
@@ -60,7 +59,6 @@ impl Store {
             hold_admins(conn)?;
             confirm(conn, basis, occasion.now)?;
             hold(conn, read)?;
-            bump(conn, read.id)?;
             let row = bytes(read.id);
             let there = users::table.find(&row);
             let (role, disabled_at): (String, Option<i64>) =
@@ -107,7 +105,6 @@ impl Store {
             hold_admins(conn)?;
             confirm(conn, basis, occasion.now)?;
             hold(conn, read)?;
-            bump(conn, read.id)?;
             let (user, row) = (read.id, bytes(read.id));
             let there = users::table.find(&row);
             let role: String = there.select(users::role).get_result(conn)?;

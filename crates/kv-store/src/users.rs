@@ -277,13 +277,12 @@ fn by_id(conn: &mut AnyConn, user: UserId) -> Result<Option<UserRecord>> {
     row.map(|row| record(conn, row)).transpose()
 }
 
-/// Holds a user until the end of the transaction, as they were read. Nobody else's act on them or on their role gets in
-/// between.
+/// Holds a user until the end of the transaction, as they were read, for an act that changes them: nobody else's act on
+/// them or on their role gets in between, and everything decided on their rights so far is stale.
 pub(crate) fn hold(conn: &mut AnyConn, read: &UserAsRead) -> Result<(), ActError<UserRefused>> {
     let row = bytes(read.id);
     let there = users::table.filter(users::id.eq(&row)).filter(users::deleted_at.is_null());
-    // Writing a row, even with its own value, locks it on PostgreSQL.
-    if diesel::update(there).set(users::version.eq(users::version)).execute(conn)? == 0 {
+    if diesel::update(there).set(users::version.eq(users::version + 1)).execute(conn)? == 0 {
         return Err(ActError::Refused(UserRefused::NoSuchUser));
     }
     let (role, version): (String, i64) = there.select((users::role, users::version)).get_result(conn)?;
@@ -291,12 +290,13 @@ pub(crate) fn hold(conn: &mut AnyConn, read: &UserAsRead) -> Result<(), ActError
         None => None,
         Some(_) => hold_role(conn, &role)?,
     };
-    if (version, role_version) == (read.version, read.role_version) { Ok(()) } else { Err(ActError::Stale) }
+    if (version, role_version) == (read.version + 1, read.role_version) { Ok(()) } else { Err(ActError::Stale) }
 }
 
-/// The same for a custom role. Tells its version.
+/// Holds a custom role until the end of the transaction, and tells its version.
 pub(crate) fn hold_role(conn: &mut AnyConn, role: &str) -> Result<Option<i64>> {
     let row = roles::table.filter(roles::id.eq(role));
+    // Writing a row, even with its own value, locks it on PostgreSQL.
     diesel::update(row).set(roles::version.eq(roles::version)).execute(conn)?;
     Ok(row.select(roles::version).get_result(conn).optional()?)
 }

@@ -219,6 +219,19 @@ impl Guard {
         }
     }
 
+    /// Works on it for as long as it is not revoked; looked at before the first step and at every one after. Work that is
+    /// cut is dropped.
+    ///
+    /// # Errors
+    /// Why it was cut.
+    pub async fn unless_revoked<T>(&self, work: impl Future<Output = T>) -> Result<T, Unusable> {
+        tokio::select! {
+            biased;
+            () = self.revoked() => Err(self.reason()),
+            done = work => Ok(done),
+        }
+    }
+
     /// Whether it is revoked or has expired: the effect gate and the answer gate ask this.
     #[must_use]
     pub fn is_revoked(&self) -> bool {

@@ -196,7 +196,7 @@ pub async fn export(caller: Caller, request: HttpRequest) -> Result<HttpResponse
             }
             // The answer has begun; all that is left is to break it off, so that nobody takes it for whole.
             Err(failure) => {
-                begun.end(Finish::with_status(failure.status()).because(failure.facts()));
+                begun.end(failure.finish());
                 tracing::warn!(error = &failure as &dyn std::error::Error, "an export of the audit log broke off");
                 Some((Err(failure), None))
             }

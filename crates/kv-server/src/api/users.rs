@@ -217,7 +217,7 @@ pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> R
         (status = 200, body = Done),
         (status = 403, body = Problem),
         (status = 404, body = Problem),
-        (status = 409, description = "`last_administrator` or `changed_meanwhile`.", body = Problem),
+        (status = 409, description = "`last_administrator`.", body = Problem),
         (status = 422, description = "`unknown_role` or `not_enabling`.", body = Problem),
     ))]
 pub async fn change(
@@ -248,7 +248,7 @@ pub async fn change(
         (status = 204),
         (status = 403, body = Problem),
         (status = 404, body = Problem),
-        (status = 409, description = "`last_administrator` or `changed_meanwhile`.", body = Problem),
+        (status = 409, description = "`last_administrator`.", body = Problem),
     ))]
 pub async fn delete(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(Event::UserDelete, users());

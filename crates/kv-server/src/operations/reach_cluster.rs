@@ -201,13 +201,9 @@ async fn effect(caller: &Caller, connection: Rc<Connection>, plan: Plan, begun: 
     let (guard, id): (Guard, EntryId) = (caller.guard().clone(), caller.id());
     let task = actix_web::rt::spawn(async move {
         let read_only = plan.path.verb().is_read();
-        let sent = tokio::select! {
-            biased;
-            // The effect gate: looked at before the first byte, and at every step after.
-            () = guard.revoked() => None,
-            sent = send(&connection, &plan, id) => Some(sent),
-        };
-        let (result, finish) = conclude(sent.ok_or_else(|| guard.reason()), read_only);
+        // The effect gate: looked at before the first byte, and at every step after.
+        let sent = guard.unless_revoked(send(&connection, &plan, id)).await;
+        let (result, finish) = conclude(sent, read_only);
         begun.end(finish);
         result
     });
@@ -225,7 +221,7 @@ fn conclude(sent: Result<Result<Answer, SendError>, Unusable>, read_only: bool) 
         Err(reason) => {
             let ended = Failure::Unauthorized { reason: Some(reason) };
             let finish = match (read_only, reason) {
-                (true, _) => Finish::with_status(401).because(ended.facts()),
+                (true, _) => ended.finish(),
                 (false, Unusable::Expired) => unknown(401, "expired while the cluster was working"),
                 (false, _) => unknown(401, "revoked while the cluster was working"),
             };
@@ -239,13 +235,13 @@ fn conclude(sent: Result<Result<Answer, SendError>, Unusable>, read_only: bool) 
             let nothing_done = read_only || error.nothing_was_sent();
             let failure = unanswered(error);
             let finish = match nothing_done {
-                true => Finish::with_status(failure.status()).because(failure.facts()),
+                true => failure.finish(),
                 false => unknown(failure.status(), "the cluster did not say"),
             };
             (Err(failure), finish)
         }
         Ok(Err(SendError::Refused(failure, done))) => {
-            let finish = Finish::with_status(failure.status()).because(failure.facts());
+            let finish = failure.finish();
             let finish = match done {
                 // Not there, conflicting, not valid: nobody denied anything but who said 403.
                 Done::No if failure.status() != 403 => Finish { outcome: Outcome::Failed, ..finish },

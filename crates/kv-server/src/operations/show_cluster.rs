@@ -50,14 +50,13 @@ pub async fn show_cluster(
     // In a task of its own: a client that hangs up does not keep the entry from its end.
     let task = actix_web::rt::spawn(async move {
         let asked = async { Ok(Health::Healthy { version: connection?.version().await.map_err(unanswered)? }) };
-        let result = tokio::select! {
-            biased;
-            () = guard.revoked() => Err(Failure::Unauthorized { reason: Some(guard.reason()) }),
-            asked = asked => asked.or_else(unhealthy),
+        let result = match guard.unless_revoked(asked).await {
+            Ok(asked) => asked.or_else(unhealthy),
+            Err(reason) => Err(Failure::Unauthorized { reason: Some(reason) }),
         };
         begun.end(match &result {
             Ok(_) => Finish::with_status(200),
-            Err(failure) => Finish::with_status(failure.status()).because(failure.facts()),
+            Err(failure) => failure.finish(),
         });
         result
     });

@@ -111,7 +111,7 @@ impl Visit<'_> {
     pub async fn report(&self, event: Event, user: Option<&SignIn>, finish: Finish) -> Result<(), Failure> {
         let entry = self.entry(event, user);
         let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
-        let batcher = self.app.batcher().ok_or(Failure::Unavailable { step: "admission has stopped", source: None })?;
+        let batcher = self.app.batcher()?;
         batcher.admit(request).await?;
         Ok(())
     }
