@@ -31,8 +31,6 @@ pub struct RoleRecord {
     pub created_at: OffsetDateTime,
     /// How many users have it.
     pub users: u64,
-    /// Where they have it, all of them together.
-    pub reach: Assignments,
     /// What an act on it is decided on.
     pub read: RoleAsRead,
 }
@@ -200,6 +198,22 @@ impl Store {
         })
     }
 
+    /// What those who have a role are assigned, all of them together.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn role_reach(&self, role: RoleId) -> Result<Assignments> {
+        self.read(|conn| {
+            let theirs = assignments::table
+                .inner_join(users::table.on(users::id.eq(assignments::user_id)))
+                .filter(users::role.eq(role.to_string()))
+                .filter(users::deleted_at.is_null())
+                .select((assignments::cluster_id, assignments::namespaces))
+                .load(conn)?;
+            read_assignments(theirs)
+        })
+    }
+
     /// A role by its name.
     ///
     /// # Errors
@@ -232,17 +246,10 @@ fn hold(conn: &mut AnyConn, read: &RoleAsRead) -> Result<(), ActError<RoleRefuse
 fn record(conn: &mut AnyConn, (role, name, grants, created, version): Columns) -> Result<RoleRecord> {
     let holders = users::table.filter(users::role.eq(&role)).filter(users::deleted_at.is_null()).select(count_star());
     let unreadable = StoreError::Unreadable { what: "role" };
-    let theirs = assignments::table
-        .inner_join(users::table.on(users::id.eq(assignments::user_id)))
-        .filter(users::role.eq(&role))
-        .filter(users::deleted_at.is_null())
-        .select((assignments::cluster_id, assignments::namespaces))
-        .load(conn)?;
     let id = role.parse().map_err(|_| StoreError::Unreadable { what: "role" })?;
     Ok(RoleRecord {
         id,
         read: RoleAsRead { id, version },
-        reach: read_assignments(theirs)?,
         name,
         grants: serde_json::from_str(&grants).map_err(|_| unreadable)?,
         created_at: time(created)?,

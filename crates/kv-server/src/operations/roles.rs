@@ -97,7 +97,9 @@ pub async fn change_role(acting: &Acting<'_>, name: &str, change: RoleChange) ->
     if let Some(grants) = &change.grants {
         checked_grants(acting, grants)?;
         // What is given, is given wherever somebody has the role.
-        found.reach.lines().iter().try_for_each(|line| may_assign(acting.principal, line))?;
+        let role = found.id;
+        let reach = acting.app.with_store(move |store| store.role_reach(role)).await?;
+        reach.lines().iter().try_for_each(|line| may_assign(acting.principal, line))?;
     }
     let change = RoleChange { name: change.name.as_deref().map(checked).transpose()?, ..change };
     let permit = acting.authorize::<ChangeRole>(target().named(found.name))?;
