@@ -136,7 +136,7 @@ impl App {
             outcomes,
             in_flight: InFlight::default(),
             authorities: Authorities::new(store.clone()),
-            passwords: Passwords::new(random.clone()),
+            passwords: Passwords::new(random.clone()).map_err(thread)?,
             tokens: Tokens::new(&keys.signing),
             sealer: Sealer::new(&keys.sealing),
             limiter: Limiter::new(config.limits(), store.clone()),

@@ -2,6 +2,7 @@
 //! credential is still alive is the database's word at admission.
 
 mod authority;
+mod hashing;
 pub mod opaque;
 mod password;
 pub mod recovery;

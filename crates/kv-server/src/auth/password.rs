@@ -2,17 +2,11 @@
 //!
 //! A check takes the same time whether the user exists or not.
 
+use super::hashing::Hashing;
 use crate::clock::{Random, RandomError};
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-use tokio::sync::Semaphore;
+use std::{fmt, sync::Arc};
 
 /// Why no password was hashed or checked.
 #[derive(Debug, thiserror::Error)]
@@ -28,26 +22,12 @@ pub enum PasswordError {
     Hashing,
 }
 
-/// The most that wait for their turn: some five seconds of them. More would be a flood, and wait in vain.
-const MOST_WAITING: usize = 64;
-
-/// Counts as one that waits until it is dropped, for its client may hang up.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Hashes and checks passwords.
 #[derive(Clone)]
 pub struct Passwords {
     random: Random,
     /// Each hash takes a core and 19 MiB: a flood of sign-ins must not starve the requests with keys.
-    turn: Arc<Semaphore>,
-    /// How many wait for their turn.
-    waiting: Arc<AtomicUsize>,
+    hashing: Hashing,
     /// Checked against where there is no user, so that they cannot be told apart by time.
     dummy: Arc<str>,
 }
@@ -67,10 +47,12 @@ impl Passwords {
     /// The shortest password a person may choose, in characters.
     pub const MIN: usize = 12;
 
-    /// A hasher of one at a time.
-    #[must_use]
-    pub fn new(random: Random) -> Self {
-        Self { random, turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), dummy: DUMMY.into() }
+    /// A hasher of one at a time, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(random: Random) -> std::io::Result<Self> {
+        Ok(Self { random, hashing: Hashing::start()?, dummy: DUMMY.into() })
     }
 
     /// The hash of a password, as a PHC string.
@@ -79,11 +61,12 @@ impl Passwords {
     /// [`PasswordError`].
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
         let salt = self.random.bytes::<16>()?;
-        self.blocking(move || {
-            let hash = Argon2::default().hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
-            hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
-        })
-        .await?
+        self.hashing
+            .run(move || {
+                let hash = Argon2::default().hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
+                hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
+            })
+            .await?
     }
 
     /// The hashes of several texts under one salt, for recovery codes: equal texts have equal hashes.
@@ -91,14 +74,15 @@ impl Passwords {
     /// # Errors
     /// [`PasswordError`].
     pub async fn hash_all(&self, texts: Vec<SecretString>, salt: [u8; 16]) -> Result<Vec<String>, PasswordError> {
-        self.blocking(move || {
-            let hash = |text: &SecretString| {
-                let hash = Argon2::default().hash_password_with_salt(text.expose_secret().as_bytes(), &salt);
-                hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
-            };
-            texts.iter().map(hash).collect()
-        })
-        .await?
+        self.hashing
+            .run(move || {
+                let hash = |text: &SecretString| {
+                    let hash = Argon2::default().hash_password_with_salt(text.expose_secret().as_bytes(), &salt);
+                    hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Hashing)
+                };
+                texts.iter().map(hash).collect()
+            })
+            .await?
     }
 
     /// Whether a hash was made with other parameters than those of today.
@@ -116,35 +100,20 @@ impl Passwords {
         let known = hash.is_some();
         let hash: Arc<str> = hash.map_or_else(|| self.dummy.clone(), Into::into);
         let matches = self
-            .blocking(move || Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok())
+            .hashing
+            .run(move || Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok())
             .await?;
         Ok(known && matches)
-    }
-
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(PasswordError::Busy);
-        }
-        let waiting = Waiting(self.waiting.clone());
-        // The turn goes along: a client that hangs up does not free it while its hash is still computed.
-        let turn = self.turn.clone().acquire_owned().await.map_err(|_| PasswordError::Hashing)?;
-        drop(waiting);
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        });
-        done.await.map_err(|_| PasswordError::Hashing)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::hashing::MOST_WAITING, *};
 
     #[tokio::test]
     async fn the_dummy_is_a_hash_of_the_current_parameters() {
-        let passwords = Passwords::new(Random::system());
+        let passwords = Passwords::new(Random::system()).unwrap();
         let real = passwords.hash("correct horse battery".into()).await.unwrap();
         let parameters = |hash: &str| hash.rsplitn(3, '$').nth(2).unwrap().to_owned();
         assert_eq!(parameters(&real), parameters(DUMMY));
@@ -160,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn attack_244_a_flood_waits_in_a_short_queue() {
-        let passwords = Passwords::new(Random::system());
+        let passwords = Passwords::new(Random::system()).unwrap();
         let tries: Vec<_> = (0..200)
             .map(|_| {
                 let passwords = passwords.clone();
@@ -172,12 +141,12 @@ mod tests {
         assert!(busy >= 200 - MOST_WAITING - 10, "{busy} were sent away");
         tries.iter().for_each(tokio::task::JoinHandle::abort);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0, "who hangs up does not wait");
+        assert_eq!(passwords.hashing.waiting(), 0, "who hangs up does not wait");
     }
 
     #[tokio::test]
     async fn equal_codes_have_equal_hashes() {
-        let passwords = Passwords::new(Random::system());
+        let passwords = Passwords::new(Random::system()).unwrap();
         let hashes = passwords.hash_all(vec!["a".into(), "a".into(), "b".into()], [1; 16]).await.unwrap();
         assert_eq!(hashes[0], hashes[1]);
         assert_ne!(hashes[0], hashes[2]);
