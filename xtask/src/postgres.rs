@@ -187,6 +187,12 @@ impl Postgres {
         format!("postgres://{USER}@{}:{}/{database}", Ipv4Addr::LOCALHOST, self.port)
     }
 
+    /// The process that all others of the server are children of.
+    pub(crate) fn postmaster(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    }
+
     /// Ends the server and removes all it kept.
     ///
     /// # Errors

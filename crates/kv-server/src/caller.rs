@@ -387,7 +387,7 @@ impl Caller {
     }
 }
 
-/// The database is in trouble: there is nothing to admit with.
+/// The database is in trouble, and there is nothing to admit with; or the server is, and nothing was looked at.
 fn unavailable<T>(result: &Result<T, Failure>) -> bool {
-    matches!(result, Err(Failure::Unavailable { .. }))
+    matches!(result, Err(Failure::Unavailable { .. } | Failure::Busy))
 }

@@ -63,6 +63,9 @@ pub enum Failure {
     /// The rights changed while deciding, time and again.
     #[error("the rights changed while deciding")]
     Stale,
+    /// More people sign in right now than are looked at. Nothing was done.
+    #[error("too many passwords wait to be checked")]
+    Busy,
     /// The database is in trouble. Nothing was done.
     #[error("unavailable: {step}")]
     Unavailable {
@@ -137,7 +140,7 @@ impl Failure {
             Self::Denied(_) | Self::ClusterDenied { .. } => 403,
             Self::Conflict { .. } => 409,
             Self::Limited(_) | Self::Throttled { .. } => 429,
-            Self::Stale | Self::Unavailable { .. } => 503,
+            Self::Stale | Self::Busy | Self::Unavailable { .. } => 503,
             Self::Internal { .. } => 500,
         }
     }
@@ -159,6 +162,7 @@ impl Failure {
             Self::Limited(_) => "rate_limited",
             Self::Throttled { .. } => "too_many_attempts",
             Self::Stale => "rights_changing",
+            Self::Busy => "busy",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal { .. } => "internal",
         }
@@ -261,9 +265,7 @@ impl From<crate::limit::Refused> for Failure {
 impl From<PasswordError> for Failure {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => {
-                Self::Unavailable { step: "waiting for a turn to check a password", source: Some(Box::new(error)) }
-            }
+            PasswordError::Busy => Self::Busy,
             other => Self::internal("hashing a password", other),
         }
     }

@@ -87,6 +87,7 @@ fn detail(failure: &Failure) -> String {
         Failure::Throttled { .. } => "Too many failed attempts. Wait as long as `Retry-After` says.".into(),
         Failure::Limited(_) => "You are over your rate limit. Wait as long as `Retry-After` says.".into(),
         Failure::Stale => "Your rights are being changed right now. Try again.".into(),
+        Failure::Busy => "Very many people sign in right now. Nothing was done; try again in a moment.".into(),
         Failure::Unavailable { .. } => "The service is not available. Nothing was done; try again.".into(),
         Failure::Internal { .. } => "Something went wrong here. The operator finds it under the request id.".into(),
         Failure::ClusterDenied { detail }
@@ -113,7 +114,7 @@ pub fn answer(failure: &Failure, request_id: &str) -> HttpResponse {
             let seconds = wait.as_seconds_f64().ceil().max(1.0);
             response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
         }
-        Failure::Unavailable { .. } | Failure::Stale => {
+        Failure::Unavailable { .. } | Failure::Busy | Failure::Stale => {
             response.insert_header((header::RETRY_AFTER, "1"));
         }
         _ if status == StatusCode::UNAUTHORIZED => {

@@ -47,6 +47,13 @@ impl Server {
         Self::spawn(command, address, place.log())
     }
 
+    /// The real one, once it is ready.
+    pub(super) fn ready(place: &Place, pins: &Pins, database: &Database) -> Done<Self> {
+        let mut server = Self::start(place, pins, database)?;
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
     /// The baseline.
     pub(super) fn start_bare(place: &Place, pins: &Pins) -> Done<Self> {
         let address = free_address()?;

@@ -84,12 +84,18 @@ impl Bars {
     /// Keys beside a flood of sign-ins.
     pub(super) fn flood(&mut self, name: &str, flooded: &Flooded) {
         self.wrong_answers += flooded.wrong;
-        let (alone, beside) = (flooded.alone.quantile(0.99), flooded.beside.quantile(0.99));
+        let (alone, beside) = (flooded.alone, flooded.beside);
         let ratio = beside.as_secs_f64() / alone.as_secs_f64();
         self.bar(
             ratio <= FLOODED,
             format!("{name}: p99 of a key beside a flood of sign-ins"),
-            format!("{} to {} alone: {ratio:.1} ({} sign-ins answered)", shown(beside), shown(alone), flooded.sign_ins),
+            format!(
+                "{} to {} alone: {ratio:.1} ({} sign-ins a second, {} looked at)",
+                shown(beside),
+                shown(alone),
+                flooded.sign_ins,
+                flooded.looked_at
+            ),
             format!("<= {FLOODED:.0} times"),
         );
     }

@@ -50,18 +50,34 @@ impl Pins {
 
     /// Moves this process to the servers' cores, for what it starts next.
     pub(super) fn this_like_servers(&self) -> Done {
-        self.0.as_ref().map_or(Ok(()), |(servers, _)| pin(servers))
+        self.0.as_ref().map_or(Ok(()), |(servers, _)| pin(std::process::id(), servers))
+    }
+
+    /// Gives this process, what it starts next and the children that `other` is yet to have every core.
+    pub(super) fn lift(&self, other: Option<u32>) -> Done<Self> {
+        if self.0.is_some() {
+            let all = format!("0-{}", cores() - 1);
+            for process in other.into_iter().chain([std::process::id()]) {
+                pin(process, &all)?;
+            }
+        }
+        Ok(Self(None))
     }
 
     /// Moves this process back.
     pub(super) fn this_like_load(&self) -> Done {
-        self.0.as_ref().map_or(Ok(()), |(_, load)| pin(load))
+        self.0.as_ref().map_or(Ok(()), |(_, load)| pin(std::process::id(), load))
     }
 }
 
-fn pin(cores: &str) -> Done {
-    let this = std::process::id().to_string();
-    quiet(Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", cores, &this]))
+fn pin(process: u32, cores: &str) -> Done {
+    quiet(Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", cores, &process.to_string()]))
+}
+
+/// How many cores there are, whichever of them this process may use right now.
+fn cores() -> usize {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpu.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
 fn quiet(command: &mut Command) -> Done {
@@ -73,12 +89,11 @@ fn quiet(command: &mut Command) -> Done {
 pub(super) fn machine(pins: &Pins) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map(|(_, name)| name);
-    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let where_ = match &pins.0 {
         Some((servers, load)) => format!("servers and PostgreSQL on core {servers}, load on core {load}"),
         None => "not pinned".to_owned(),
     };
-    format!("{cores} cores of {}; {where_}; {}", model.unwrap_or(" unknown make").trim(), load_average())
+    format!("{} cores of {}; {where_}; {}", cores(), model.unwrap_or(" unknown make").trim(), load_average())
 }
 
 /// How busy the machine is: what else ran shows here.

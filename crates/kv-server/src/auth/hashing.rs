@@ -60,7 +60,6 @@ impl Hashing {
     }
 
     /// How many wait for their turn.
-    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

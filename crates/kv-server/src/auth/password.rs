@@ -2,7 +2,7 @@
 //!
 //! A check takes the same time whether the user exists or not.
 
-use super::hashing::Hashing;
+use super::hashing::{Hashing, MOST_WAITING};
 use crate::clock::{Random, RandomError};
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
@@ -53,6 +53,15 @@ impl Passwords {
     /// When the system gives no thread.
     pub fn new(random: Random) -> std::io::Result<Self> {
         Ok(Self { random, hashing: Hashing::start()?, dummy: DUMMY.into() })
+    }
+
+    /// Whether one more may wait for its turn: asked before anything else is done for a sign-in, so that a flood costs no
+    /// more than is let in.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`].
+    pub fn expect_turn(&self) -> Result<(), PasswordError> {
+        if self.hashing.waiting() < MOST_WAITING { Ok(()) } else { Err(PasswordError::Busy) }
     }
 
     /// The hash of a password, as a PHC string.
@@ -109,7 +118,7 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::hashing::MOST_WAITING, *};
+    use super::*;
 
     #[tokio::test]
     async fn the_dummy_is_a_hash_of_the_current_parameters() {
@@ -138,10 +147,12 @@ mod tests {
             .collect();
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         let busy = tries.iter().filter(|task| task.is_finished()).count();
+        assert!(matches!(passwords.expect_turn(), Err(PasswordError::Busy)));
         assert!(busy >= 200 - MOST_WAITING - 10, "{busy} were sent away");
         tries.iter().for_each(tokio::task::JoinHandle::abort);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         assert_eq!(passwords.hashing.waiting(), 0, "who hangs up does not wait");
+        assert!(passwords.expect_turn().is_ok());
     }
 
     #[tokio::test]

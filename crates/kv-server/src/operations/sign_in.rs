@@ -54,6 +54,7 @@ pub async fn sign_in(visit: &Visit<'_>, username: &str, password: SecretString) 
     if password.expose_secret().len() > Passwords::MAX {
         return Err(Failure::invalid("password_too_long", "A password has at most 1024 bytes."));
     }
+    visit.app.passwords.expect_turn()?;
     let mut user = find(visit, username).await?;
     // A name that nobody has is throttled like any other.
     let subject = visit.subject(Whose::Name(username), user.as_ref().map(|user| user.id)).await?;
