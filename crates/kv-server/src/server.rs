@@ -192,8 +192,13 @@ async fn keep_house(app: Arc<App>) {
         if round.is_multiple_of(ROUNDS_AN_HOUR) || round == 1 {
             done.push(("deleting what is over", delete_what_is_over(&app).await));
         }
-        if let Err(error) = app.reload_keys() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
+        let rings = app.clone();
+        match tokio::task::spawn_blocking(move || rings.reload_keys()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
+            }
+            Err(error) => tracing::error!(%error, "reading the key files panicked"),
         }
         app.limiter.forget_full();
         for (step, result) in done {
