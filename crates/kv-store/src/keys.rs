@@ -2,9 +2,8 @@
 
 use crate::{
     audit::Occasion,
-    backend::AnyConn,
     basis::{ActError, Basis, Never, confirm},
-    error::{Result, StoreError},
+    error::Result,
     page::{Page, PageRequest},
     row::{self, bytes, id, maybe_time, micros},
     schema::{api_key_uses, api_keys, users},
@@ -272,45 +271,6 @@ impl Store {
                 .transpose()
         })
     }
-
-    /// Notes when and from where keys were last used. Touches nothing that admission looks at.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn note_uses(&self, uses: &[(KeyId, OffsetDateTime, Option<String>)]) -> Result<()> {
-        if uses.is_empty() {
-            return Ok(());
-        }
-        // In one order everywhere, so that two replicas that note the same keys wait for each other, not in a circle.
-        let mut uses: Vec<_> = uses.iter().map(|(key, at, ip)| (bytes(*key), micros(*at), ip.as_deref())).collect();
-        uses.sort_unstable();
-        self.write(|conn| {
-            for (key, at, ip) in uses {
-                // Another replica may have noted a later use.
-                let older =
-                    api_key_uses::table.filter(api_key_uses::key_id.eq(&key)).filter(api_key_uses::last_used_at.le(at));
-                let noted = diesel::update(older)
-                    .set((api_key_uses::last_used_at.eq(at), api_key_uses::last_used_ip.eq(ip)))
-                    .execute(conn)?;
-                if noted == 0 {
-                    insert_use(conn, key, at, ip)?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        })
-    }
-}
-
-/// A first use, unless the key has one: two replicas may note it at once, and on PostgreSQL a plain insert that lost
-/// would spoil the transaction.
-fn insert_use(conn: &mut AnyConn, key: Vec<u8>, at: i64, ip: Option<&str>) -> Result<()> {
-    let values = (api_key_uses::key_id.eq(key), api_key_uses::last_used_at.eq(at), api_key_uses::last_used_ip.eq(ip));
-    let insert = diesel::insert_into(api_key_uses::table).values(values);
-    match conn {
-        AnyConn::Pg(pg) => insert.on_conflict_do_nothing().execute(pg)?,
-        AnyConn::Sqlite(sqlite) => insert.on_conflict_do_nothing().execute(sqlite)?,
-    };
-    Ok(())
 }
 
 type Revocation = (

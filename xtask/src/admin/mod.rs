@@ -107,7 +107,7 @@ async fn rotate(app: &Arc<App>, task: &RotateTask) -> Done {
 async fn reseal_all(app: &Arc<App>) -> Done {
     for _ in 0..RESEALS {
         let done = reseal(&operator(app)?).await?;
-        line(&format!("{} clusters and {} second factors are sealed anew.", done.clusters, done.second_factors));
+        line(&format!("Sealed anew: clusters {}, second factors {}.", done.clusters, done.second_factors));
         if needing_an_older_key(app)? == 0 {
             return Ok(());
         }
