@@ -62,6 +62,23 @@ const SERVED: &[(&str, &str, &str, &str, bool)] = &[
     ("example.com", "v1", "widgets", "Widget", true),
 ];
 
+/// The parts that its objects have.
+const PARTS: &[(&str, &str)] = &[
+    ("pods", "status"),
+    ("pods", "log"),
+    ("pods", "exec"),
+    ("pods", "attach"),
+    ("pods", "portforward"),
+    ("pods", "proxy"),
+    ("pods", "ephemeralcontainers"),
+    ("pods", "eviction"),
+    ("nodes", "status"),
+    ("nodes", "proxy"),
+    ("deployments", "scale"),
+    ("deployments", "status"),
+    ("widgets", "status"),
+];
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -336,11 +353,13 @@ fn discovery(seen: &Seen) -> Option<Value> {
         path => groups.into_iter().find(|group| path == format!("/apis/{group}/v1"))?,
     };
     let verbs = ["get", "list", "create", "update", "patch", "delete", "deletecollection", "watch"];
-    let resources: Vec<Value> = SERVED
-        .iter()
-        .filter(|served| served.0 == group)
-        .map(|(_, _, plural, kind, namespaced)| {
-            json!({"name": plural, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
+    let own = SERVED.iter().filter(|served| served.0 == group);
+    let resources: Vec<Value> = own
+        .flat_map(|(_, _, plural, kind, namespaced)| {
+            let parts = PARTS.iter().filter(move |(of, _)| of == plural).map(move |(of, part)| format!("{of}/{part}"));
+            [(*plural).to_owned()].into_iter().chain(parts).map(move |name| {
+                json!({"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
+            })
         })
         .collect();
     let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };

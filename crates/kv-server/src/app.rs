@@ -13,6 +13,7 @@ use crate::{
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
     seal::Sealer,
+    streams::Streams,
     upstreams::Discoveries,
     uses::Uses,
     visitors::Visitors,
@@ -104,6 +105,8 @@ pub struct App {
     pub uses: Uses,
     /// What clusters are known to serve.
     pub discoveries: Discoveries,
+    /// Streams that are open.
+    pub streams: Streams,
     /// Counters.
     pub metrics: Metrics,
     /// The time as the purge of the audit log believes it.
@@ -143,6 +146,7 @@ impl App {
             visitors: Visitors::default(),
             uses: Uses::default(),
             discoveries: Discoveries::default(),
+            streams: Streams::default(),
             metrics: Metrics::new(),
             purge_clock: PurgeClock::default(),
             policy: Policy {

@@ -175,13 +175,26 @@ pub struct Clusters {
     /// Loopback and link-local addresses a cluster may be at all the same.
     #[serde(deserialize_with = "addresses")]
     pub allowed_addresses: AddressPolicy,
-    /// How long a cluster may take to answer, in seconds.
+    /// How long a cluster may take to answer, in seconds; and between two pieces of an answer.
     pub timeout_seconds: u16,
+    /// How long a stream may be silent, in seconds: a watch, a followed log, a tunnel into a pod.
+    pub stream_idle_seconds: u32,
+    /// How many streams a user may have at once.
+    pub max_streams_per_user: u32,
+    /// How long an answer may be, in MiB; streams go on.
+    pub max_answer_mebibytes: u32,
 }
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { allowed_addresses: AddressPolicy::default(), timeout_seconds: 30 }
+        Self {
+            allowed_addresses: AddressPolicy::default(),
+            timeout_seconds: 30,
+            // As long as a kubelet lets a connection be idle.
+            stream_idle_seconds: 4 * 60 * 60,
+            max_streams_per_user: 200,
+            max_answer_mebibytes: 1024,
+        }
     }
 }
 
