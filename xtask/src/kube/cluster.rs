@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::folders::{self, HEARTBEAT};
 use super::probe::{Answer, Probe};
 use super::processes::Process;
@@ -23,7 +25,7 @@ const TRIES: usize = 3;
 const PROCESSES: usize = 3;
 
 /// A running cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
@@ -61,12 +63,20 @@ impl fmt::Display for Cluster {
 }
 
 /// Brings the cluster `name` up and leaves it running; one that runs and is healthy is answered with as it is.
-pub(crate) fn up(name: &str, progress: &dyn Fn(&str)) -> Result<Cluster, KubeError> {
+///
+/// Its API server is told `api_server_arguments` on top of what every one is told.
+///
+/// # Errors
+/// Whatever kept it from coming up; and if it runs already, and some other arguments were asked for.
+pub(crate) fn up(name: &str, api_server_arguments: &[String], progress: &dyn Fn(&str)) -> Result<Cluster, KubeError> {
     let (folder, lock) = state::folder_and_lock(name)?;
     let binaries = ensure(progress)?;
     let _lock = folders::lock(&lock, progress)?;
     if let Some(record) = Record::load(&folder)? {
         if is_healthy(&folder, &record) {
+            if !api_server_arguments.is_empty() && record.api_server_arguments != api_server_arguments {
+                return Err(KubeError::OtherArguments { name: name.to_owned() });
+            }
             progress(&format!("cluster {name} runs already"));
             return Ok(Cluster::at(name, &folder, record.port));
         }
@@ -75,7 +85,7 @@ pub(crate) fn up(name: &str, progress: &dyn Fn(&str)) -> Result<Cluster, KubeErr
     }
     let mut tries = 1;
     loop {
-        let mut start = Start::new(&binaries, &folder, progress)?;
+        let mut start = Start::new(&binaries, &folder, api_server_arguments, progress)?;
         match start.run() {
             Ok(()) => {
                 start.say(&format!("cluster {name} is ready"));
@@ -146,10 +156,16 @@ struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    fn new(binaries: &'a Binaries, folder: &'a Path, progress: &'a dyn Fn(&str)) -> Result<Self, KubeError> {
+    fn new(
+        binaries: &'a Binaries,
+        folder: &'a Path,
+        api_server_arguments: &'a [String],
+        progress: &'a dyn Fn(&str),
+    ) -> Result<Self, KubeError> {
         let ports = free_ports().map_err(KubeError::NoPort)?;
-        let record = Record { port: ports.api, processes: Vec::new() };
-        let programs = Programs::new(binaries, folder, ports);
+        let record =
+            Record { port: ports.api, api_server_arguments: api_server_arguments.to_vec(), processes: Vec::new() };
+        let programs = Programs::new(binaries, folder, ports, api_server_arguments);
         Ok(Self { programs, ports, folder, record, begun: Instant::now(), progress })
     }
 

@@ -28,13 +28,19 @@ pub(crate) struct Programs<'a> {
     folder: &'a Path,
     ports: Ports,
     modern: bool,
+    api_server_arguments: &'a [String],
 }
 
 impl<'a> Programs<'a> {
-    /// For a cluster that keeps everything in `folder`.
-    pub(crate) fn new(binaries: &'a Binaries, folder: &'a Path, ports: Ports) -> Self {
+    /// For a cluster that keeps everything in `folder`; its API server is told `api_server_arguments` on top.
+    pub(crate) fn new(
+        binaries: &'a Binaries,
+        folder: &'a Path,
+        ports: Ports,
+        api_server_arguments: &'a [String],
+    ) -> Self {
         let modern = binaries.minor().is_some_and(|minor| minor >= MODERN);
-        Self { binaries, folder, ports, modern }
+        Self { binaries, folder, ports, modern, api_server_arguments }
     }
 
     /// Whether a service account can be used only once a token secret was made for it.
@@ -103,6 +109,8 @@ impl<'a> Programs<'a> {
         if !self.modern {
             command.arg("--insecure-port=0");
         }
+        // Last, as the last word about an option counts.
+        command.args(self.api_server_arguments);
         command
     }
 

@@ -15,6 +15,9 @@ use super::processes::Process;
 pub(crate) struct Record {
     /// The API server's port.
     pub(crate) port: u16,
+    /// What the API server was told beyond what every one is told.
+    #[serde(default)]
+    pub(crate) api_server_arguments: Vec<String>,
     /// The processes, in the order of their start.
     pub(crate) processes: Vec<Process>,
 }
