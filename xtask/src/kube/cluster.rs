@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,14 @@ use serde::Serialize;
 use super::folders::{self, HEARTBEAT};
 use super::probe::{Answer, Probe};
 use super::processes::Process;
-use super::programs::{Ports, Programs};
+use super::programs::{NODE, Ports, Programs};
 use super::state::{self, Record};
-use super::{Binaries, KubeError, ensure};
+use super::{Binaries, KUBELET, KubeError, ensure};
 
 /// How long a cluster may take to come up; it takes about ten seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a start is tried when another program took a port between its choice and its use.
 const TRIES: usize = 3;
-const PROCESSES: usize = 3;
 
 /// A running cluster.
 #[derive(Clone, Debug, Serialize)]
@@ -140,7 +140,7 @@ pub(crate) fn status() -> Result<Vec<String>, KubeError> {
 }
 
 fn is_healthy(folder: &Path, record: &Record) -> bool {
-    record.alive() == PROCESSES
+    record.is_whole()
         && Probe::new(&folder.join("ca.crt"), record.port)
             .is_ok_and(|probe| probe.get("/readyz", None).is_ok_and(|answer| answer.status == 200))
 }
@@ -163,8 +163,12 @@ impl<'a> Start<'a> {
         progress: &'a dyn Fn(&str),
     ) -> Result<Self, KubeError> {
         let ports = free_ports().map_err(KubeError::NoPort)?;
-        let record =
-            Record { port: ports.api, api_server_arguments: api_server_arguments.to_vec(), processes: Vec::new() };
+        let record = Record {
+            port: ports.api,
+            api_server_arguments: api_server_arguments.to_vec(),
+            wanted: 3 + usize::from(binaries.kubelet.is_some()),
+            processes: Vec::new(),
+        };
         let programs = Programs::new(binaries, folder, ports, api_server_arguments);
         Ok(Self { programs, ports, folder, record, begun: Instant::now(), progress })
     }
@@ -176,18 +180,18 @@ impl<'a> Start<'a> {
         let probe = Probe::new(&self.folder.join("ca.crt"), self.ports.api)?;
         let ask = |path: &str| probe.get(path, Some(&token)).map_err(|error| error.to_string()).and_then(ok);
 
-        self.begin("etcd")?;
+        self.begin("etcd", self.programs.etcd())?;
         let etcd = (Ipv4Addr::LOCALHOST, self.ports.etcd);
         self.wait("etcd", "connection to etcd", || {
             TcpStream::connect(etcd).map(|_| ()).map_err(|error| error.to_string())
         })?;
 
-        self.begin("kube-apiserver")?;
+        self.begin("kube-apiserver", self.programs.kube_apiserver())?;
         self.wait("kube-apiserver", "answer from /readyz", || ask("/readyz").map(|_| ()))?;
         self.wait("kube-apiserver", "namespace default", || ask("/api/v1/namespaces/default").map(|_| ()))?;
 
         // Not earlier: it gives up when the API server keeps it waiting.
-        self.begin("kube-controller-manager")?;
+        self.begin("kube-controller-manager", self.programs.kube_controller_manager())?;
         let needs_secrets = self.programs.service_accounts_need_secrets();
         self.wait("kube-controller-manager", "usable service account default", || {
             let account = ask("/api/v1/namespaces/default/serviceaccounts/default")?;
@@ -195,16 +199,19 @@ impl<'a> Start<'a> {
             // Pods of an account without its secret are refused until the secret is there.
             let usable = !needs_secrets || account["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty());
             usable.then_some(()).ok_or_else(|| "it has no token yet".to_owned())
-        })
+        })?;
+        if let Some(kubelet) = self.programs.kubelet() {
+            self.begin(KUBELET, kubelet)?;
+            self.wait(KUBELET, "node", || {
+                let node = ask(&format!("/api/v1/nodes/{NODE}"))?;
+                node.contains("KubeletReady").then_some(()).ok_or_else(|| "it is not ready".to_owned())
+            })?;
+        }
+        Ok(())
     }
 
-    fn begin(&mut self, name: &'static str) -> Result<(), KubeError> {
+    fn begin(&mut self, name: &'static str, mut command: Command) -> Result<(), KubeError> {
         self.say(&format!("starting {name}"));
-        let mut command = match name {
-            "etcd" => self.programs.etcd(),
-            "kube-apiserver" => self.programs.kube_apiserver(),
-            _ => self.programs.kube_controller_manager(),
-        };
         let process = Process::start(name, command.current_dir(self.folder), &self.log(name))?;
         self.record.processes.push(process);
         self.record.save(self.folder)
@@ -239,7 +246,7 @@ impl<'a> Start<'a> {
     /// The first process that ended took the others with it or not; it is the one to read about.
     fn died(&self, waited_for: &'static str) -> KubeError {
         let dead = self.record.processes.iter().find(|process| !process.is_alive());
-        let names = ["etcd", "kube-apiserver", "kube-controller-manager"];
+        let names = ["etcd", "kube-apiserver", "kube-controller-manager", KUBELET];
         let process = names.into_iter().find(|name| dead.is_some_and(|dead| dead.name == *name)).unwrap_or(waited_for);
         let log = self.log(process);
         KubeError::Died { process, tail: folders::tail(&log), log }
@@ -261,7 +268,7 @@ fn ok(answer: Answer) -> Result<String, String> {
 /// Ports that nobody has at this moment, all held at once so that they differ.
 fn free_ports() -> std::io::Result<Ports> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (api, etcd, peer) = (bind()?, bind()?, bind()?);
+    let (api, etcd, peer, kubelet) = (bind()?, bind()?, bind()?, bind()?);
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    Ok(Ports { api: port(&api)?, etcd: port(&etcd)?, peer: port(&peer)? })
+    Ok(Ports { api: port(&api)?, etcd: port(&etcd)?, peer: port(&peer)?, kubelet: port(&kubelet)? })
 }
