@@ -10,12 +10,14 @@
 )]
 
 mod app;
+mod authority;
 mod client;
 mod cluster;
 mod factor;
 mod process;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
+pub use authority::{Authority, Trust};
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
 pub use factor::Factor;

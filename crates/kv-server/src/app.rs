@@ -42,6 +42,9 @@ pub enum StartError {
     /// A key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The files that TLS is spoken with.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The system: a thread, a socket.
     #[error("{step}")]
     System {

@@ -2,15 +2,17 @@
 //! it, so that a revocation reaches an answer that is under way, whether its client reads or not.
 
 use crate::admission::Guard;
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::Extensions,
+    rt::net::TcpStream,
     web,
 };
 use std::{
     any::Any,
     future::Future,
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     os::fd::AsFd,
     pin::Pin,
     rc::Rc,
@@ -62,12 +64,14 @@ struct Held {
 }
 
 /// A connection's socket, kept from its acceptance.
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket(std::net::TcpStream);
 
-/// Keeps the socket of a new connection, so that a client that does not read can be cut too.
+/// Keeps the socket of a new connection, below TLS where that is spoken, so that a client that does not read can be cut
+/// too.
 pub fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
-    let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
-    if let Some(Ok(socket)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
+    let plain = connection.downcast_ref::<TcpStream>();
+    let below_tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
+    if let Some(Ok(socket)) = plain.or_else(below_tls).map(|stream| stream.as_fd().try_clone_to_owned()) {
         data.insert(Rc::new(Socket(socket.into())));
     }
 }
