@@ -82,6 +82,13 @@ impl Seen {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every header whose name begins so, in their order.
+    #[must_use]
+    pub fn headers_like(&self, start: &str) -> Vec<(&str, &str)> {
+        let alike = self.headers.iter().filter(|(name, _)| name.starts_with(start));
+        alike.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
     /// Method and path.
     #[must_use]
     pub fn line(&self) -> String {
@@ -127,6 +134,7 @@ struct State {
     connections: usize,
     holds: bool,
     stalls: bool,
+    keeps: bool,
 }
 
 /// A cluster. Ends with this value.
@@ -219,6 +227,11 @@ impl Cluster {
         self.state.with(|state| state.connections)
     }
 
+    /// Connections are kept for more requests from now on.
+    pub fn keep_alive(&self) {
+        self.state.with(|state| state.keeps = true);
+    }
+
     /// Answers requests for paths that begin so with this, from now on.
     pub fn reply(&self, path: &str, reply: Reply) {
         self.state.with(|state| state.replies.insert(0, (path.to_owned(), reply)));
@@ -269,22 +282,46 @@ async fn listen(listener: std::net::TcpListener, state: Shared) {
     }
 }
 
-/// One request a connection, so that every request has to connect.
+/// One request a connection, so that every request has to connect, unless they are kept.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
     state.while_it(|state| state.stalls).await;
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    while let Some(seen) = read(&mut stream).await {
+        let keeps = state.with(|state| state.keeps);
+        let reply = answer(seen, &state).await;
+        let how = if keeps { "keep-alive" } else { "close" };
+        let mut head =
+            format!("HTTP/1.1 {} Told\r\nconnection: {how}\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+        for (name, value) in &reply.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        // The server may have gone, which is its right.
+        let sent = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
+        if !keeps || sent.is_err() {
+            break;
+        }
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// The next request. The server sends none before it has the answer to the last.
+async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Seen> {
     let mut bytes = Vec::new();
-    let seen = loop {
+    loop {
         let mut buffer = [0; 16 * 1024];
         match stream.read(&mut buffer).await {
             Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
-            _ => return,
+            _ => return None,
         }
         if let Some(seen) = request(&bytes) {
-            break seen;
+            return Some(seen);
         }
-    };
-    let reply = match discovery(&seen) {
+    }
+}
+
+/// What is answered, once it may be.
+async fn answer(seen: Seen, state: &Shared) -> Reply {
+    match discovery(&seen) {
         Some(answer) => {
             state.with(|state| state.asked_what_is_served += 1);
             Reply::json(200, &answer)
@@ -297,15 +334,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
             state.while_it(|state| state.holds).await;
             told.unwrap_or_else(|| usual(&seen))
         }
-    };
-    let mut head =
-        format!("HTTP/1.1 {} Told\r\nconnection: close\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // The server may have gone, which is its right.
-    let _ = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
-    let _ = stream.shutdown().await;
 }
 
 /// A request, if it is whole.

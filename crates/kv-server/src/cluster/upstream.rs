@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper_util::{
@@ -30,6 +30,7 @@ use uuid::Uuid;
 use super::{
     access::{AccessError, ClusterAccess},
     address::{AddressPolicy, Checked, RefusedAddress, Resolver},
+    identity::Identity,
     path::{ObjectPath, UpstreamPath},
     query::UpstreamQuery,
 };
@@ -59,19 +60,26 @@ pub struct Call {
     path: UpstreamPath,
     body: Option<(&'static str, Vec<u8>)>,
     audit_id: Option<Uuid>,
+    identity: HeaderMap,
 }
 
 impl Call {
     /// Reads one of the paths that need no rights of their own.
     #[must_use]
     pub fn get(path: UpstreamPath) -> Self {
-        Self { method: Method::GET, path, body: None, audit_id: None }
+        Self { method: Method::GET, path, body: None, audit_id: None, identity: HeaderMap::new() }
     }
 
     /// Does what the path says, with the path's method.
     #[must_use]
     pub fn object(path: &ObjectPath, query: &UpstreamQuery) -> Self {
-        Self { method: path.method(), path: path.upstream(query), body: None, audit_id: None }
+        Self {
+            method: path.method(),
+            path: path.upstream(query),
+            body: None,
+            audit_id: None,
+            identity: HeaderMap::new(),
+        }
     }
 
     /// With a body, of the content type that [`check`](super::body::check) gave.
@@ -86,6 +94,12 @@ impl Call {
         Self { audit_id: Some(entry), ..self }
     }
 
+    /// As somebody, where the cluster is called by impersonation; otherwise as its own account.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<&Identity>) -> Self {
+        Self { identity: identity.map(|identity| identity.headers().clone()).unwrap_or_default(), ..self }
+    }
+
     fn into_request(self) -> Result<Request<Body>, http::Error> {
         let mut request = Request::builder()
             .method(self.method)
@@ -96,10 +110,12 @@ impl Call {
         if let Some(entry) = self.audit_id {
             request = request.header("Audit-ID", entry.to_string());
         }
-        match self.body {
+        let mut request = match self.body {
             Some((content_type, body)) => request.header(header::CONTENT_TYPE, content_type).body(Body::from(body)),
             None => request.body(Body::empty()),
-        }
+        }?;
+        request.headers_mut().extend(self.identity);
+        Ok(request)
     }
 }
 
@@ -208,7 +224,8 @@ impl Upstream {
         let checked = Checked::new(http, policy.clone());
         let tls = config.rustls_https_connector_with_connector(checked).map_err(setup)?;
         let timed = Timed { inner: tls, limit: connect };
-        // One identity and one cluster per client, so a pooled connection is never used for another.
+        // One cluster and one account per client, so a pooled connection is never used for another. Whom a call is made as is
+        // said in the call, never by its connection.
         let client = legacy::Builder::new(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))

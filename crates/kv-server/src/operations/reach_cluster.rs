@@ -8,8 +8,8 @@ use crate::{
     api::input::Body,
     caller::{Begun, Caller},
     cluster::{
-        Call, ClusterName, ClusterRefusal, Namespace, ObjectName, ObjectPath, PathError, ResourceName, UpstreamError,
-        UpstreamQuery, body, mask, union,
+        Call, ClusterName, ClusterRefusal, Identity, Namespace, ObjectName, ObjectPath, PathError, ResourceName,
+        UpstreamError, UpstreamQuery, body, mask, union,
     },
     failure::Failure,
     upstreams::{Connection, Upstreams, failure as unanswered},
@@ -60,6 +60,8 @@ struct Plan {
     reach: Reach,
     mask: bool,
     body: Option<(&'static str, Vec<u8>)>,
+    /// Whom every call of the request is made as.
+    identity: Option<Identity>,
 }
 
 /// Does it.
@@ -106,12 +108,13 @@ pub async fn reach_cluster(caller: &Caller, upstreams: &Upstreams, wanted: Wante
         let app = caller.app();
         let Allowed { reach, mask_secrets, .. } =
             authorize_kubernetes(&view.principal, &target, app.policy(), app.clock.now())?;
+        let identity = view.identity_in(id)?;
         let body = checked_body(&wanted.body, &path, mask_secrets)?;
         let reveals = target.is_secret() && wanted.verb.is_read() && !mask_secrets;
         let detail = if reveals { view.bypassed_second_factor() } else { Detail::none() };
         // Before it is admitted: either that sees the rights taken away, or who takes them sees this.
         caller.guard().reaches(Reaching { target, reveals });
-        let plan = Plan { path: path.clone(), query: query.clone(), reach, mask: mask_secrets, body };
+        let plan = Plan { path: path.clone(), query: query.clone(), reach, mask: mask_secrets, body, identity };
         Ok((plan, detail))
     };
     let mut audited = path.target(id, &cluster).audited();
@@ -283,7 +286,7 @@ async fn one(
     query: &UpstreamQuery,
     id: EntryId,
 ) -> Result<Answer, SendError> {
-    let mut call = Call::object(path, query).with_audit_id(id.uuid());
+    let mut call = Call::object(path, query).with_audit_id(id.uuid()).with_identity(plan.identity.as_ref());
     if let Some((content_type, body)) = &plan.body {
         call = call.with_body(content_type, body.clone());
     }
