@@ -10,6 +10,7 @@
 )]
 
 mod app;
+mod certificate;
 mod client;
 mod cluster;
 mod factor;
