@@ -267,7 +267,7 @@ impl TestApp {
     /// # Panics
     /// Where that is refused.
     pub async fn add_cluster(&self, name: &str, cluster: &Cluster) {
-        add_cluster(&Acting::operator(self.inside()).unwrap(), name, &cluster.access()).await.unwrap();
+        add_cluster(&Acting::operator(self.inside()).unwrap(), name, &cluster.access(), false).await.unwrap();
     }
 
     /// Signs in.

@@ -1,7 +1,10 @@
 //! A cluster played by the test: an HTTPS server on loopback that serves what Kubernetes serves to be discovered, writes
 //! down every other request, and answers when and how it is told.
 
-use crate::until;
+use crate::{
+    certificate::{CERTIFICATE, private_key},
+    until,
+};
 use kv_server::cluster::ClusterAccess;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -22,30 +25,6 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
 };
-
-/// Self-signed for 127.0.0.1, until 2126. It opens nothing: the key was made for this file.
-const CERTIFICATE: &str = "\
------BEGIN CERTIFICATE-----\n\
-MIIByTCCAW6gAwIBAgIUSdI0lPcJRAfvBGzgT5sh6nAQRjowCgYIKoZIzj0EAwIw\n\
-JzElMCMGA1UEAwwca3ViZXZpc2lvbi1jbHVzdGVyLWZvci10ZXN0czAgFw0yNjEx\n\
-MjMyMzI5MjFaGA8yMTI2MTAzMDIzMjkyMVowJzElMCMGA1UEAwwca3ViZXZpc2lv\n\
-bi1jbHVzdGVyLWZvci10ZXN0czBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMMf\n\
-Ww1pN3L05ZJIVsi2k5Awi8C5FfwauobqvUiXa1GKXVfs+unfkUcIbSrKl9tcT2wl\n\
-LpHdX6mXna0nND5yhYqjdjB0MB0GA1UdDgQWBBSumDTL6LZaMAQAqVi8MlfPuUTb\n\
-bjAfBgNVHSMEGDAWgBSumDTL6LZaMAQAqVi8MlfPuUTbbjAPBgNVHREECDAGhwR/\n\
-AAABMAwGA1UdEwEB/wQCMAAwEwYDVR0lBAwwCgYIKwYBBQUHAwEwCgYIKoZIzj0E\n\
-AwIDSQAwRgIhAJ+r4gqPzMEDnJ4A/pCOn9LMT/8e1f3tA4vwhcl7WjzoAiEA3Bkj\n\
-ncj6rxzbCtAbC0izF7ATMK82xo/fXXlkAoAidXg=\n\
------END CERTIFICATE-----\n";
-
-/// Its key; the label is put together so that nobody's scanner takes it for a secret that got out.
-fn private_key() -> String {
-    let body = "\
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpCoJqqnamT4Mk5vF\n\
-dR9JppzJp4kf1IbzRQ6yVbl8GbyhRANCAATDH1sNaTdy9OWSSFbItpOQMIvAuRX8\n\
-GrqG6r1Il2tRil1X7Prp35FHCG0qypfbXE9sJS6R3V+pl52tJzQ+coWK";
-    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n", label = "PRIVATE KEY")
-}
 
 /// The token the server is given for the cluster.
 const TOKEN: &str = "the-clusters-own-token";
@@ -99,6 +78,13 @@ impl Seen {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every header whose name begins so, in their order.
+    #[must_use]
+    pub fn headers_like(&self, start: &str) -> Vec<(&str, &str)> {
+        let alike = self.headers.iter().filter(|(name, _)| name.starts_with(start));
+        alike.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
     /// Method and path.
     #[must_use]
     pub fn line(&self) -> String {
@@ -144,6 +130,7 @@ struct State {
     connections: usize,
     holds: bool,
     stalls: bool,
+    keeps: bool,
 }
 
 /// A cluster. Ends with this value.
@@ -236,6 +223,11 @@ impl Cluster {
         self.state.with(|state| state.connections)
     }
 
+    /// Connections are kept for more requests from now on.
+    pub fn keep_alive(&self) {
+        self.state.with(|state| state.keeps = true);
+    }
+
     /// Answers requests for paths that begin so with this, from now on.
     pub fn reply(&self, path: &str, reply: Reply) {
         self.state.with(|state| state.replies.insert(0, (path.to_owned(), reply)));
@@ -286,22 +278,46 @@ async fn listen(listener: std::net::TcpListener, state: Shared) {
     }
 }
 
-/// One request a connection, so that every request has to connect.
+/// One request a connection, so that every request has to connect, unless they are kept.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
     state.while_it(|state| state.stalls).await;
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    while let Some(seen) = read(&mut stream).await {
+        let keeps = state.with(|state| state.keeps);
+        let reply = answer(seen, &state).await;
+        let how = if keeps { "keep-alive" } else { "close" };
+        let mut head =
+            format!("HTTP/1.1 {} Told\r\nconnection: {how}\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+        for (name, value) in &reply.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        // The server may have gone, which is its right.
+        let sent = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
+        if !keeps || sent.is_err() {
+            break;
+        }
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// The next request. The server sends none before it has the answer to the last.
+async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Seen> {
     let mut bytes = Vec::new();
-    let seen = loop {
+    loop {
         let mut buffer = [0; 16 * 1024];
         match stream.read(&mut buffer).await {
             Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
-            _ => return,
+            _ => return None,
         }
         if let Some(seen) = request(&bytes) {
-            break seen;
+            return Some(seen);
         }
-    };
-    let reply = match discovery(&seen) {
+    }
+}
+
+/// What is answered, once it may be.
+async fn answer(seen: Seen, state: &Shared) -> Reply {
+    match discovery(&seen) {
         Some(answer) => {
             state.with(|state| state.asked_what_is_served += 1);
             Reply::json(200, &answer)
@@ -314,15 +330,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
             state.while_it(|state| state.holds).await;
             told.unwrap_or_else(|| usual(&seen))
         }
-    };
-    let mut head =
-        format!("HTTP/1.1 {} Told\r\nconnection: close\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // The server may have gone, which is its right.
-    let _ = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
-    let _ = stream.shutdown().await;
 }
 
 /// A request, if it is whole.

@@ -11,6 +11,7 @@
 
 mod app;
 mod authority;
+mod certificate;
 mod client;
 mod cluster;
 mod factor;

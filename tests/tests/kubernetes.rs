@@ -36,7 +36,7 @@ impl World {
         let path = from_environment("KUBEVISION_TEST_KUBECONFIG");
         let source = KubeconfigSource::Operator { folder: path.parent().unwrap_or(Path::new(".")).to_owned() };
         let access = ClusterAccess::from_kubeconfig(&std::fs::read(&path).unwrap(), None, &source).unwrap();
-        add_cluster(&Acting::operator(app.inside()).unwrap(), "prod", &access).await.unwrap();
+        add_cluster(&Acting::operator(app.inside()).unwrap(), "prod", &access, false).await.unwrap();
         let admin = app.admin().await;
         // Two tests of one name run at once, one a database; and the cluster may remember an earlier run.
         let namespace = format!("{namespace}-{backend:?}-{}", std::process::id()).to_lowercase();

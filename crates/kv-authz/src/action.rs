@@ -141,6 +141,8 @@ actions! {
     ShowCluster: ClusterShow, Rule::Anyone;
     /// Register a cluster.
     AddCluster: ClusterAdd, Rule::Holds(atom(Resource::Clusters, Verb::Write)), RecentCode;
+    /// Change how a cluster is called, and whether it may ask us about its callers.
+    ChangeCluster: ClusterChange, Rule::Holds(atom(Resource::Clusters, Verb::Write)), RecentCode;
     /// Remove a cluster.
     RemoveCluster: ClusterRemove, Rule::Holds(atom(Resource::Clusters, Verb::Delete)), RecentCode;
     /// See the users.

@@ -347,6 +347,12 @@ impl From<kv_store::FactorRefused> for Failure {
     }
 }
 
+impl From<crate::cluster::IdentityError> for Failure {
+    fn from(error: crate::cluster::IdentityError) -> Self {
+        Self::internal("naming a caller to a cluster", error)
+    }
+}
+
 impl From<kv_store::ClusterRefused> for Failure {
     fn from(refused: kv_store::ClusterRefused) -> Self {
         match refused {

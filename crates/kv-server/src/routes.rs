@@ -96,7 +96,11 @@ routes! {
     "/api/v1/audit-logs/export" Credential { GET => api::audit::export }
 
     "/api/v1/clusters" Credential { GET => api::clusters::list, POST => api::clusters::add }
-    "/api/v1/clusters/{cluster}" Credential { GET => api::clusters::show, DELETE => api::clusters::remove }
+    "/api/v1/clusters/{cluster}" Credential {
+        GET => api::clusters::show,
+        PATCH => api::clusters::change,
+        DELETE => api::clusters::remove,
+    }
     "/api/v1/clusters/{cluster}/k8s/{path:.*}" Credential {
         GET => api::native::any,
         POST => api::native::any,

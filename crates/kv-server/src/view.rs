@@ -1,7 +1,8 @@
 //! What a decision is made on: the caller, their rights as last read, and the clusters there are. Nothing is decided here.
 
+use crate::{cluster::Identity, failure::Failure};
 use kv_authz::{
-    Principal,
+    ClusterId, Principal,
     audit::{Detail, Fact},
 };
 use kv_store::{Basis, ClusterList};
@@ -19,6 +20,15 @@ pub struct View {
 }
 
 impl View {
+    /// Whom a call to a cluster is made as; nobody where it is called by its own account.
+    ///
+    /// # Errors
+    /// [`Failure`]: 404 for a cluster there is not, 500 for a caller that cannot be named. Then nothing may be sent.
+    pub fn identity_in(&self, cluster: ClusterId) -> Result<Option<Identity>, Failure> {
+        let record = self.clusters.clusters.iter().find(|known| known.id == cluster);
+        Ok(Identity::for_request(&self.principal, record.ok_or(Failure::NotFound { what: "cluster" })?)?)
+    }
+
     /// The fact that a key did what would ask a person for a second factor.
     #[must_use]
     pub fn bypassed_second_factor(&self) -> Detail {

@@ -38,7 +38,7 @@ const REPLACED: [&str; 10] = [
 ];
 const ADDED: [&str; 3] = ["audit_entries", "audit_outcomes", "audit_seals"];
 /// The first line says what it is.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 /// Rows fetched at once.
 const ROWS: usize = 1_000;
 

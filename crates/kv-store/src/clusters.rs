@@ -1,4 +1,4 @@
-//! Clusters: registered, listed, removed. The way into one is kept sealed; this room cannot open it.
+//! Clusters: registered, listed, changed, removed. The way into one is kept sealed; this room cannot open it.
 
 use crate::{
     audit::Occasion,
@@ -27,6 +27,8 @@ pub struct NewCluster {
     pub server: String,
     /// The way in, sealed for this id.
     pub sealed: Vec<u8>,
+    /// Whether calls name the caller by impersonation.
+    pub impersonate: bool,
 }
 
 /// A registered cluster, without the way in.
@@ -40,6 +42,8 @@ pub struct ClusterRecord {
     pub server: String,
     /// When it was registered.
     pub created_at: OffsetDateTime,
+    /// Whether calls name the caller by impersonation.
+    pub impersonate: bool,
 }
 
 /// Every cluster, as of one version of the list.
@@ -96,6 +100,7 @@ impl Store {
                     clusters::server.eq(&cluster.server),
                     clusters::sealed.eq(&cluster.sealed),
                     clusters::created_at.eq(micros(occasion.now)),
+                    clusters::impersonate.eq(i64::from(cluster.impersonate)),
                 ))
                 .execute(conn)
                 .map_err(StoreError::from);
@@ -105,6 +110,34 @@ impl Store {
             };
             let facts = Detail::none().with(Fact::ObjectId, cluster.id.to_string()).with(Fact::After, &*cluster.server);
             self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            Ok(())
+        })
+    }
+
+    /// Says whether calls to a cluster name the caller. Whatever was decided before is decided again.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] where there is none of this id.
+    pub fn set_impersonation<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        cluster: ClusterId,
+        impersonate: bool,
+        occasion: &Occasion,
+    ) -> Result<(), ActError<ClusterRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            bump(conn)?;
+            let row = clusters::table.filter(clusters::id.eq(bytes(cluster)));
+            let before: Option<i64> = row.clone().select(clusters::impersonate).first(conn).optional()?;
+            let before = before.ok_or(ActError::Refused(ClusterRefused::NoSuchCluster))? != 0;
+            diesel::update(row).set(clusters::impersonate.eq(i64::from(impersonate))).execute(conn)?;
+            let facts = Detail::none()
+                .with(Fact::ObjectId, cluster.to_string())
+                .with(Fact::Before, format!("impersonate: {before}"))
+                .with(Fact::After, format!("impersonate: {impersonate}"));
+            self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(())
         })
     }
@@ -145,10 +178,11 @@ impl Store {
             let version = version(conn)?;
             let rows = clusters::table
                 .order(clusters::name)
-                .select((clusters::id, clusters::name, clusters::server, clusters::created_at))
-                .load::<(Vec<u8>, String, String, i64)>(conn)?;
-            let clusters = rows.into_iter().map(|(bytes, name, server, created)| {
-                Ok(ClusterRecord { id: id(&bytes)?, name, server, created_at: time(created)? })
+                .select((clusters::id, clusters::name, clusters::server, clusters::created_at, clusters::impersonate))
+                .load::<(Vec<u8>, String, String, i64, i64)>(conn)?;
+            let clusters = rows.into_iter().map(|(bytes, name, server, created, impersonate)| {
+                let (id, created_at) = (id(&bytes)?, time(created)?);
+                Ok(ClusterRecord { id, name, server, created_at, impersonate: impersonate != 0 })
             });
             Ok(ClusterList { version, clusters: clusters.collect::<Result<_>>()? })
         })

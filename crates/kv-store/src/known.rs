@@ -9,12 +9,13 @@ use diesel::{
 };
 
 /// What is remembered while the tables are replaced. They go with the connection.
-const REMEMBERED: [(&str, &str); 7] = [
+const REMEMBERED: [(&str, &str); 8] = [
     ("known_keys", "SELECT id, revoked_at, revoked_by, revoke_reason, expired_seen_at FROM api_keys"),
     ("known_users", "SELECT id, role, disabled_at, deleted_at FROM users"),
     ("known_versions", "SELECT max(version) AS version FROM users"),
     ("known_roles", "SELECT id, grants, deleted_at FROM roles"),
     ("known_assignments", "SELECT user_id, cluster_id, namespaces FROM assignments"),
+    ("known_clusters", "SELECT id, impersonate, webhook_digest FROM clusters"),
     ("known_factors", "SELECT user_id, last_step FROM second_factors"),
     ("known_codes", "SELECT user_id, hash FROM recovery_codes WHERE used_at IS NULL"),
 ];
@@ -51,6 +52,7 @@ pub(crate) fn revive_nothing(conn: &mut AnyConn, trust_keys: bool, now: i64, res
     keep_people_out(conn, now)?;
     keep_factors_used(conn, now)?;
     keep_keys_revoked(conn, trust_keys, now)?;
+    keep_clusters_narrow(conn)?;
     run(conn, &format!("UPDATE sessions SET ended_at = {now}, ended_by = 'operator' WHERE ended_at IS NULL"))?;
     run(conn, "DELETE FROM refresh_tokens")?;
     // Nothing that was decided before counts any more.
@@ -137,6 +139,21 @@ fn keep_keys_revoked(conn: &mut AnyConn, trust_keys: bool, now: i64) -> Result<(
              WHERE revoked_at IS NULL AND user_id IN \
              (SELECT id FROM users WHERE disabled_at IS NOT NULL OR deleted_at IS NOT NULL)"
         ),
+    )?;
+    Ok(())
+}
+
+/// Calls that name their callers go on doing so, and no webhook token comes back that is not in force now.
+fn keep_clusters_narrow(conn: &mut AnyConn) -> Result<()> {
+    run(
+        conn,
+        "UPDATE clusters SET impersonate = 1 WHERE EXISTS \
+         (SELECT 1 FROM known_clusters k WHERE k.id = clusters.id AND k.impersonate <> 0)",
+    )?;
+    run(
+        conn,
+        "UPDATE clusters SET webhook_digest = NULL WHERE NOT EXISTS \
+         (SELECT 1 FROM known_clusters k WHERE k.id = clusters.id AND k.webhook_digest = clusters.webhook_digest)",
     )?;
     Ok(())
 }

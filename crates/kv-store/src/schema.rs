@@ -22,6 +22,8 @@ diesel::table! {
         server -> Text,
         sealed -> Binary,
         created_at -> BigInt,
+        impersonate -> BigInt,
+        webhook_digest -> Nullable<Binary>,
     }
 }
 

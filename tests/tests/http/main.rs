@@ -12,6 +12,7 @@ mod factors;
 mod flips;
 mod grants;
 mod headers;
+mod identity;
 mod keys;
 mod leaks;
 mod limits;

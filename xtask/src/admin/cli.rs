@@ -236,6 +236,15 @@ pub(crate) enum KeyTask {
     },
 }
 
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    /// It is so from now on.
+    On,
+    /// It is not.
+    Off,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterTask {
     /// Register a cluster.
@@ -248,6 +257,17 @@ pub(crate) enum ClusterTask {
         /// The context; its current one if not given.
         #[arg(long)]
         context: Option<String>,
+        /// Name the caller in every call, by impersonation; the account must be allowed to.
+        #[arg(long)]
+        impersonate: bool,
+    },
+    /// Change how a cluster is called.
+    Set {
+        /// Its name.
+        name: String,
+        /// Whether every call names the caller by impersonation.
+        #[arg(long, value_name = "on|off")]
+        impersonate: Switch,
     },
     /// List the clusters.
     List {

@@ -1,6 +1,9 @@
-//! `cargo xtask cluster`: clusters registered, listed and removed.
+//! `cargo xtask cluster`: clusters registered, listed, changed and removed.
 
-use super::{cli::ClusterTask, operator};
+use super::{
+    cli::{ClusterTask, Switch},
+    operator,
+};
 use crate::{
     error::{Done, Tried},
     output::{line, rows},
@@ -9,7 +12,7 @@ use kv_server::{
     api::input::written,
     app::App,
     cluster::{ClusterAccess, KubeconfigSource},
-    operations::{add_cluster::add_cluster, remove_cluster::remove_cluster},
+    operations::{add_cluster::add_cluster, change_cluster::change_cluster, remove_cluster::remove_cluster},
 };
 use serde_json::json;
 use std::{path::Path, sync::Arc};
@@ -17,24 +20,33 @@ use std::{path::Path, sync::Arc};
 /// Runs a task.
 pub(super) async fn run(app: &Arc<App>, task: ClusterTask) -> Done {
     match task {
-        ClusterTask::Add { name, kubeconfig, context } => {
+        ClusterTask::Add { name, kubeconfig, context, impersonate } => {
             let yaml = std::fs::read(&kubeconfig).tried(&format!("reading {}", kubeconfig.display()))?;
             let folder = kubeconfig.parent().unwrap_or(Path::new(".")).to_owned();
             let source = KubeconfigSource::Operator { folder };
             let access = ClusterAccess::from_kubeconfig(&yaml, context.as_deref(), &source)
                 .tried(&format!("reading {}", kubeconfig.display()))?;
-            add_cluster(&operator(app)?, &name, &access).await?;
+            add_cluster(&operator(app)?, &name, &access, impersonate).await?;
             line(&format!("Cluster {name} registered ({}).", access.server()));
+        }
+        ClusterTask::Set { name, impersonate } => {
+            let changed = change_cluster(&operator(app)?, &name, impersonate == Switch::On).await?;
+            let how = if changed.impersonate { "name the caller" } else { "are its own account's" };
+            line(&format!("Calls to cluster {name} {how} from now on."));
         }
         ClusterTask::List { json } => {
             let list = app.clusters().await?;
             let told = |cluster: &kv_store::ClusterRecord| {
                 json!({
                     "id": cluster.id.to_string(), "name": cluster.name, "server": cluster.server,
-                    "created_at": written(cluster.created_at),
+                    "created_at": written(cluster.created_at), "impersonate": cluster.impersonate,
                 })
             };
-            rows(json, &["name", "server", "created_at"], &list.clusters.iter().map(told).collect::<Vec<_>>());
+            rows(
+                json,
+                &["name", "server", "impersonate", "created_at"],
+                &list.clusters.iter().map(told).collect::<Vec<_>>(),
+            );
         }
         ClusterTask::Remove { name } => {
             remove_cluster(&operator(app)?, &name).await?;

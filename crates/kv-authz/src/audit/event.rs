@@ -62,6 +62,8 @@ events! {
     ClusterShow = "cluster.show",
     /// A cluster was registered.
     ClusterAdd = "cluster.add",
+    /// How a cluster is called was changed.
+    ClusterChange = "cluster.change",
     /// A cluster was removed.
     ClusterRemove = "cluster.remove",
     /// A backup was put in the place of the database.

@@ -1,4 +1,4 @@
-//! Clusters: those assigned to the caller, registered, removed.
+//! Clusters: those assigned to the caller, registered, changed, removed.
 
 use super::{
     List,
@@ -9,7 +9,7 @@ use crate::{
     cluster::{AccessError, ClusterAccess, KubeconfigSource},
     failure::Failure,
     operations::{
-        add_cluster, list_clusters, remove_cluster,
+        add_cluster, change_cluster, list_clusters, remove_cluster,
         show_cluster::{self, Health},
     },
     problem::Problem,
@@ -38,11 +38,18 @@ pub struct Cluster {
     name: String,
     /// When it was registered.
     created_at: String,
+    /// Whether calls to it name the caller by impersonation.
+    impersonate: bool,
 }
 
 impl From<&ClusterRecord> for Cluster {
     fn from(cluster: &ClusterRecord) -> Self {
-        Self { id: cluster.id.to_string(), name: cluster.name.clone(), created_at: written(cluster.created_at) }
+        Self {
+            id: cluster.id.to_string(),
+            name: cluster.name.clone(),
+            created_at: written(cluster.created_at),
+            impersonate: cluster.impersonate,
+        }
     }
 }
 
@@ -105,6 +112,9 @@ pub struct NewCluster {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     token: Option<SecretString>,
+    /// Whether calls to it name the caller by impersonation; its account must be allowed to.
+    #[serde(default)]
+    impersonate: bool,
 }
 
 impl NewCluster {
@@ -146,10 +156,44 @@ pub async fn add(caller: Caller, request: HttpRequest, body: Body) -> Result<Htt
             // Who may not register any, learns nothing of what would be wrong with this one.
             let acting = caller.acting(view);
             acting.authorize::<AddCluster>(Target::of("clusters"))?;
-            add_cluster::add_cluster(&acting, &new.name, &new.access()?).await
+            add_cluster::add_cluster(&acting, &new.name, &new.access()?, new.impersonate).await
         })
         .await?;
     Ok(HttpResponse::Created().json(Cluster::from(&made)))
+}
+
+/// What of a cluster can be changed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterChange {
+    /// Whether calls to it name the caller by impersonation.
+    impersonate: bool,
+}
+
+/// Change how a cluster is called: whether it is told by impersonation who the caller is.
+#[utoipa::path(patch, path = "/api/v1/clusters/{cluster}", tag = "clusters", request_body = ClusterChange,
+    security(("session" = []), ("api_key" = [])), params(("cluster" = String, Path)),
+    responses(
+        (status = 200, body = Cluster),
+        (status = 403, description = "Also `second_factor_code_required`.", body = Problem),
+        (status = 404, body = Problem),
+    ))]
+pub async fn change(
+    caller: Caller,
+    request: HttpRequest,
+    path: Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Failure> {
+    let target = Target::of("clusters").named(&*path);
+    caller.about(Event::ClusterChange, target.clone());
+    no_query(&request)?;
+    let wanted: ClusterChange = body.json()?;
+    let changed = caller
+        .act(Event::ClusterChange, target, async |view| {
+            change_cluster::change_cluster(&caller.acting(view), &path, wanted.impersonate).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Cluster::from(&changed)))
 }
 
 /// Remove a cluster, with every assignment to it. What is under way there ends; what runs there runs on.

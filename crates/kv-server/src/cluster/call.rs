@@ -2,12 +2,13 @@
 //!
 //! Never here: a header copied from a caller. What a caller says of the form of the answer is read and written anew.
 
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use kube::client::Body;
 use uuid::Uuid;
 
 use super::{
     accept::Accept,
+    identity::Identity,
     path::{ObjectPath, UpstreamPath},
     query::UpstreamQuery,
 };
@@ -20,13 +21,21 @@ pub struct Call {
     accept: Accept,
     body: Option<(String, Vec<u8>)>,
     audit_id: Option<Uuid>,
+    identity: HeaderMap,
 }
 
 impl Call {
     /// Reads one of the paths that need no rights of their own.
     #[must_use]
     pub fn get(path: UpstreamPath) -> Self {
-        Self { method: Method::GET, path, accept: Accept::default(), body: None, audit_id: None }
+        Self {
+            method: Method::GET,
+            path,
+            accept: Accept::default(),
+            body: None,
+            audit_id: None,
+            identity: HeaderMap::new(),
+        }
     }
 
     /// Does what the path says, with the path's method.
@@ -59,6 +68,12 @@ impl Call {
         Self { audit_id: Some(entry), ..self }
     }
 
+    /// As somebody, where the cluster is called by impersonation; otherwise as its own account.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<&Identity>) -> Self {
+        Self { identity: identity.map(|identity| identity.headers().clone()).unwrap_or_default(), ..self }
+    }
+
     /// The head of the request, for a body or an upgrade.
     pub(super) fn head(&self) -> http::request::Builder {
         let mut request = Request::builder()
@@ -68,6 +83,9 @@ impl Call {
             .header(header::USER_AGENT, concat!("kubevision/", env!("CARGO_PKG_VERSION")));
         if let Some(entry) = self.audit_id {
             request = request.header("Audit-ID", entry.to_string());
+        }
+        for (name, value) in &self.identity {
+            request = request.header(name, value);
         }
         request
     }

@@ -7,8 +7,9 @@
 //! 3. [`ObjectPath::target`] is what `kv_authz` decides on; what is authorised and what is sent are the same value.
 //! 4. [`body::check`] sees that the body says the same as the path; for Secrets, [`mask::would_store_mask`] and, where the
 //!    caller's are masked, [`mask::would_reveal`] see that no value is overwritten or carried off.
-//! 5. [`Upstream::send`] sends the [`Call`]. Dropped before it is written, it is never written.
-//! 6. [`mask::mask_answer`] hides values, [`union::merge`] makes one list of several, [`ClusterRefusal`] puts a refusal in
+//! 5. [`Identity::for_request`] says whom the cluster shall see, where it is called by impersonation.
+//! 6. [`Upstream::send`] sends the [`Call`]. Dropped before it is written, it is never written.
+//! 7. [`mask::mask_answer`] hides values, [`union::merge`] makes one list of several, [`ClusterRefusal`] puts a refusal in
 //!    our words.
 //!
 //! Never here: who may do what, HTTP of our own callers, a secret in a message, a header that a caller sent.
@@ -21,6 +22,7 @@ mod call;
 mod discovery;
 #[cfg(test)]
 mod fixtures;
+mod identity;
 mod json;
 mod kubeconfig;
 pub mod mask;
@@ -39,6 +41,7 @@ pub use access::{AccessError, ClusterAccess};
 pub use address::{AddressPolicy, InvalidNetwork, Networks, RefusedAddress};
 pub use call::Call;
 pub use discovery::{Discovery, Served, version};
+pub use identity::{Identity, IdentityError};
 pub use json::JsonError;
 pub use kubeconfig::KubeconfigSource;
 pub use names::{

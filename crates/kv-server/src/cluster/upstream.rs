@@ -155,7 +155,8 @@ impl Upstream {
         let checked = Checked::new(http, policy.clone());
         let tls = config.rustls_https_connector_with_connector(checked).map_err(setup)?;
         let timed = Timed { inner: tls, limit: connect };
-        // One identity and one cluster per client, so a pooled connection is never used for another.
+        // One cluster and one account per client, so a pooled connection is never used for another. Whom a call is made as is
+        // said in the call, never by its connection.
         let client = legacy::Builder::new(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))

@@ -3,6 +3,7 @@
 
 pub mod add_cluster;
 pub mod assign_user;
+pub mod change_cluster;
 pub mod change_user;
 pub mod create_api_key;
 pub mod create_user;
@@ -37,12 +38,12 @@ use crate::{
     failure::Failure,
 };
 use kv_authz::{
-    Denied, EntryId, KeyId, Owner, Permit, Principal, Role, UserId,
+    ClusterId, Denied, EntryId, KeyId, Owner, Permit, Principal, Role, UserId,
     action::OwnAction,
     audit::{Origin, Target},
     kubernetes::authorize_kubernetes,
 };
-use kv_store::{Basis, Credential, Occasion, UserRecord};
+use kv_store::{Basis, ClusterRecord, Credential, Occasion, UserRecord};
 use std::sync::Arc;
 
 /// Who acts, on what basis, and for which entry of the audit log.
@@ -93,6 +94,18 @@ impl<'a> Acting<'a> {
     pub async fn find_user(&self, user: UserId) -> Result<UserRecord, Failure> {
         let found = self.app.with_store(move |store| store.find_user_by_id(user)).await?;
         found.ok_or(Failure::NotFound { what: "user" })
+    }
+
+    /// A cluster by name, as the list has it now, for an act that was authorised already.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`] for a cluster there is not, or that the caller may not know of.
+    pub async fn find_cluster(&self, name: &str) -> Result<ClusterRecord, Failure> {
+        let list = self.app.reload_clusters().await?;
+        // Who may change or remove clusters may still not know of each.
+        let known = |cluster: ClusterId| self.principal.owner().is_none_or(|owner| owner.reach(cluster).is_some());
+        let found = list.clusters.iter().find(|cluster| cluster.name == name && known(cluster.id));
+        found.cloned().ok_or(Failure::NotFound { what: "cluster" })
     }
 
     /// Ends everything else a credential is doing, and returns when it has ended.

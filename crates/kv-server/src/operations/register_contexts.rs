@@ -33,7 +33,7 @@ pub async fn register_contexts(app: &Arc<App>) -> Result<usize, Failure> {
         if known.clusters.iter().any(|cluster| cluster.name == name) {
             continue;
         }
-        match add_cluster(&Acting::operator(app)?, &name, &access).await {
+        match add_cluster(&Acting::operator(app)?, &name, &access, false).await {
             Ok(_) => new += 1,
             // Another server was first.
             Err(Failure::Conflict { .. }) => {}

@@ -126,7 +126,8 @@ fn rights_that_moved_are_stale(backend: Backend) {
     let clusters = world.store.list_clusters().unwrap().version;
     let basis = Basis { clusters_version: Some(clusters), ..world.basis(key) };
     assert_eq!(world.verdict(basis), Verdict::Admitted);
-    let cluster = NewCluster { id: id(), name: "one".into(), server: String::new(), sealed: vec![] };
+    let cluster =
+        NewCluster { id: id(), name: "one".into(), server: String::new(), sealed: vec![], impersonate: false };
     world.store.add_cluster(&permit::<AddCluster>(), None, &cluster, &occasion()).unwrap();
     assert_eq!(world.verdict(basis), Verdict::Stale);
     // It plays no part where none was looked at.

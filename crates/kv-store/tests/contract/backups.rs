@@ -4,8 +4,8 @@ use crate::world::{Key, World, entry, id, now, occasion, permit, refusal, reques
 use kv_authz::{
     Assignment, ClusterScope, NamespaceScope, Role, Unusable,
     action::{
-        AddCluster, AssignUser, ChangeRole, CreateRole, DeleteUser, EnableTotp, RenewRecoveryCodes, Reverify,
-        SetUpTotp, UnassignUser,
+        AddCluster, AssignUser, ChangeCluster, ChangeRole, CreateRole, DeleteUser, EnableTotp, RenewRecoveryCodes,
+        Reverify, SetUpTotp, UnassignUser,
     },
     audit::Event,
 };
@@ -18,6 +18,7 @@ kv_store::on_both!(
     everything_comes_back_on_either_database,
     nothing_that_was_revoked_since_is_revived,
     who_lost_rights_since_gets_none_back,
+    a_cluster_is_called_no_wider_than_it_is_now,
     a_key_revoked_since_does_not_come_back_with_its_owner,
     what_was_used_since_is_not_good_again,
     what_the_database_knows_nothing_of_is_revoked_unless_trusted,
@@ -40,7 +41,13 @@ fn filled(backend: Backend) -> (World, Key, Key) {
     let world = World::new(backend);
     let ann = world.user("ann é \"quoted\" \\ 🦀");
     let (one, two) = (world.key_until(ann, "one", Some(now() + time::Duration::DAY)), world.key(ann, "two"));
-    let cluster = NewCluster { id: id(), name: "prod".into(), server: "https://x".into(), sealed: (0..=255).collect() };
+    let cluster = NewCluster {
+        id: id(),
+        name: "prod".into(),
+        server: "https://x".into(),
+        sealed: (0..=255).collect(),
+        impersonate: false,
+    };
     world.store.add_cluster(&permit::<AddCluster>(), None, &cluster, &occasion()).unwrap();
     let line = Assignment {
         cluster: ClusterScope::One(cluster.id),
@@ -107,6 +114,27 @@ fn nothing_that_was_revoked_since_is_revived(backend: Backend) {
     // But for the record, which is only added to.
     assert!(world.database.count("audit_entries", "1 = 1") > entries);
     assert_eq!(world.database.count("audit_entries", "action = 'user.create'"), 2);
+}
+
+fn a_cluster_is_called_no_wider_than_it_is_now(backend: Backend) {
+    let (world, ..) = filled(backend);
+    let cluster = world.store.list_clusters().unwrap().clusters.remove(0).id;
+    let digest = |byte| world.database.execute(&format!("UPDATE clusters SET webhook_digest = {byte}"));
+    let bytes = |text: &str| match backend {
+        Backend::Sqlite => format!("x'{text}'"),
+        Backend::Postgres => format!("'\\x{text}'"),
+    };
+    let has = || world.database.count("clusters", "webhook_digest IS NOT NULL");
+    digest(bytes("01"));
+    let before = backup(&world);
+    restore(&world, &before, true).unwrap();
+    assert_eq!(has(), 1, "the token in force stays so");
+    digest(bytes("02"));
+    let permit = permit::<ChangeCluster>();
+    world.store.set_impersonation(&permit, None, cluster, true, &occasion()).unwrap();
+    restore(&world, &before, true).unwrap();
+    assert_eq!(has(), 0, "a token taken away does not come back");
+    assert!(world.store.list_clusters().unwrap().clusters[0].impersonate);
 }
 
 fn who_lost_rights_since_gets_none_back(backend: Backend) {
@@ -208,7 +236,7 @@ fn a_broken_backup_changes_nothing(backend: Backend) {
     let (world, one, _) = filled(backend);
     let good = backup(&world);
     let half = &good[..good.len() - 20];
-    let foreign = b"{\"kubevision_backup\":2}\n{\"table\":\"pg_authid\",\"row\":{}}\n".to_vec();
+    let foreign = b"{\"kubevision_backup\":3}\n{\"table\":\"pg_authid\",\"row\":{}}\n".to_vec();
     for broken in [&b""[..], b"not a backup", b"{\"kubevision_backup\":99}\n", half, &foreign] {
         assert!(restore(&world, broken, true).is_err());
         assert_eq!(world.verdict(world.basis(one)), Verdict::Admitted);

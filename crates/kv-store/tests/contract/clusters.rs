@@ -1,13 +1,19 @@
 //! Clusters: registered, listed by name, removed; each change moves the version of the list.
 
 use crate::world::{World, id, occasion, permit, refusal};
-use kv_authz::action::{AddCluster, RemoveCluster};
+use kv_authz::action::{AddCluster, ChangeCluster, RemoveCluster};
 use kv_store::{ActError, ClusterRefused, NewCluster, testing::Backend};
 
-kv_store::on_both!(clusters_come_and_go, a_name_has_one_cluster);
+kv_store::on_both!(clusters_come_and_go, a_name_has_one_cluster, whom_calls_are_made_as_is_changed);
 
 fn new(name: &str, sealed: &[u8]) -> NewCluster {
-    NewCluster { id: id(), name: name.into(), server: format!("https://{name}:6443"), sealed: sealed.to_vec() }
+    NewCluster {
+        id: id(),
+        name: name.into(),
+        server: format!("https://{name}:6443"),
+        sealed: sealed.to_vec(),
+        impersonate: false,
+    }
 }
 
 fn add(world: &World, cluster: &NewCluster) -> Result<(), ActError<ClusterRefused>> {
@@ -42,4 +48,24 @@ fn a_name_has_one_cluster(backend: Backend) {
     let before = world.store.list_clusters().unwrap();
     assert_eq!(refusal(add(&world, &new("a", &[2]))), ClusterRefused::NameTaken);
     assert_eq!(world.store.list_clusters().unwrap(), before);
+}
+
+fn whom_calls_are_made_as_is_changed(backend: Backend) {
+    let world = World::new(backend);
+    let (a, b) = (new("a", &[1]), NewCluster { impersonate: true, ..new("b", &[1]) });
+    add(&world, &a).unwrap();
+    add(&world, &b).unwrap();
+    let now = || world.store.list_clusters().unwrap();
+    let so = || now().clusters.iter().map(|cluster| cluster.impersonate).collect::<Vec<_>>();
+    assert_eq!(so(), [false, true]);
+    let before = now().version;
+    let set = |cluster, on| world.store.set_impersonation(&permit::<ChangeCluster>(), None, cluster, on, &occasion());
+    set(a.id, true).unwrap();
+    assert_eq!((so(), now().version), (vec![true, true], before + 1), "what was decided before is stale");
+    set(b.id, false).unwrap();
+    assert_eq!(so(), [true, false]);
+    assert_eq!(refusal(set(id(), true)), ClusterRefused::NoSuchCluster);
+    let changes = "action = 'cluster.change' AND status_code = 200";
+    let told = format!("{changes} AND detail LIKE '%impersonate: false%impersonate: true%'");
+    assert_eq!((world.database.count("audit_entries", changes), world.database.count("audit_entries", &told)), (2, 1));
 }

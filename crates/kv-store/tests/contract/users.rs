@@ -155,7 +155,8 @@ fn named(names: &[&str]) -> NamespaceScope {
 }
 
 fn cluster(world: &World, name: &str) -> kv_authz::ClusterId {
-    let cluster = NewCluster { id: id(), name: name.into(), server: "https://k".into(), sealed: vec![1] };
+    let cluster =
+        NewCluster { id: id(), name: name.into(), server: "https://k".into(), sealed: vec![1], impersonate: false };
     world.store.add_cluster(&permit::<AddCluster>(), None, &cluster, &occasion()).unwrap();
     cluster.id
 }

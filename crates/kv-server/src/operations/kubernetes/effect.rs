@@ -181,7 +181,7 @@ impl Plan {
     }
 
     fn dress(&self, call: Call, id: EntryId) -> Call {
-        let call = call.with_audit_id(id.uuid()).accepting(self.accept.clone());
+        let call = call.with_audit_id(id.uuid()).accepting(self.accept.clone()).with_identity(self.identity.as_ref());
         match &self.body {
             Some((content_type, body)) => call.with_body(content_type, body.clone()),
             None => call,

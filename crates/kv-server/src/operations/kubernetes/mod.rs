@@ -20,7 +20,7 @@ use crate::{
     admission::Reaching,
     api::input::Body,
     caller::{Begun, Caller},
-    cluster::{Accept, ObjectPath, UpstreamQuery, body, mask},
+    cluster::{Accept, Identity, ObjectPath, UpstreamQuery, body, mask},
     failure::Failure,
     streams::Stream,
     upstreams::{Connection, Upstreams},
@@ -75,6 +75,8 @@ struct Plan {
     accept: Accept,
     body: Option<(String, Vec<u8>)>,
     native: bool,
+    /// Whom every call of the request is made as.
+    identity: Option<Identity>,
     /// The place of a stream, for as long as it is open.
     stream: Option<Stream>,
 }
@@ -122,6 +124,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
                 "Across several namespaces a watch cannot begin with what there is. List first, then watch.",
             ));
         }
+        let identity = view.identity_in(id)?;
         let accept = wanted.accept(mask_secrets || reach != Reach::AsAsked)?;
         let body = match &goal {
             Goal::Object(path) => checked_body(&wanted.body, path, mask_secrets)?,
@@ -139,6 +142,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
             accept,
             body,
             native: wanted.place.is_native(),
+            identity,
             stream: None,
         };
         Ok((plan, detail))

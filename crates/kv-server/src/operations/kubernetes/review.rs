@@ -104,10 +104,10 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
             (_, Spec { non_resource_attributes: Some(path), .. }) => may_read(path),
             _ => return Err(Failure::unprocessable("malformed_review", "Ask about a resource or a path.")),
         };
-        Ok((own, Detail::none()))
+        Ok(((own, view.identity_in(found.id)?), Detail::none()))
     };
     let audited = found.goal.target(found.id, &found.name).audited();
-    let (own, begun) = caller.begin(true, event, audited, decide).await?;
+    let ((own, identity), begun) = caller.begin(true, event, audited, decide).await?;
     if let Some(status) = own {
         begun.end(kv_authz::audit::Finish::with_status(201));
         let mut answer: Value = serde_json::from_slice(&wanted.body.bytes).unwrap_or_default();
@@ -125,6 +125,7 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
         accept: Accept::default(),
         body: Some(("application/json".to_owned(), wanted.body.bytes.to_vec())),
         native: true,
+        identity,
         stream: None,
     };
     effect::effect(caller, Work { connection: found.connection, plan, begun }).await

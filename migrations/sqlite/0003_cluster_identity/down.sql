@@ -1,0 +1,2 @@
+ALTER TABLE clusters DROP COLUMN webhook_digest;
+ALTER TABLE clusters DROP COLUMN impersonate;
