@@ -78,6 +78,8 @@ fn named(text: &str) -> Result<Group, NativePathError> {
 
 fn object(group: Group, version: Version, segments: &[&str]) -> Result<NativePath, NativePathError> {
     let (namespace, segments) = match segments {
+        // Two verbs that the API server still reads from a path.
+        ["watch" | "proxy", ..] => return Err(NativePathError::Unknown),
         // The two parts that a namespace itself has; anything else there is a resource in it.
         ["namespaces", _, part, ..] if !matches!(*part, "status" | "finalize") => {
             (Some(Namespace::parse(segments[1])?), &segments[2..])

@@ -221,7 +221,8 @@ fn attack_132_what_is_authorised_is_what_is_sent() {
                 continue;
             }
         };
-        let served = Served::of(plural, group, version.clone(), names.namespace.is_some());
+        let namespaced = names.namespace.is_some() && plural.as_str() != "namespaces";
+        let served = Served::of(plural, group, version.clone(), namespaced);
         let verb = if names.name.is_some() { KubernetesVerb::Get } else { KubernetesVerb::List };
         let behind = names.behind.clone();
         let Ok(path) = ObjectPath::new(&served, names, verb) else {

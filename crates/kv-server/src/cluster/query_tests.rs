@@ -50,7 +50,7 @@ fn values_that_cannot_be() {
         (List, "labelSelector=a%0d%0ab", "labelSelector"),
         (List, "labelSelector=%ff", "labelSelector"),
         (Create, "dryRun=true", "dryRun"),
-        (Patch, "force=1", "force"),
+        (Patch, "force=yes", "force"),
         (Delete, "propagationPolicy=foreground", "propagationPolicy"),
     ] {
         assert_eq!(UpstreamQuery::parse(verb, None, raw), Err(QueryError::Value(name)), "{raw}");
@@ -75,4 +75,38 @@ fn attack_116_parts_of_a_list_have_no_pages() {
         other.only_namespace(&namespace).as_str(),
         "fieldSelector=metadata.name%3Dteam-a%2Cmetadata.name%3Dkube-system%5C"
     );
+}
+
+#[test]
+fn what_is_asked_of_parts() {
+    let sent = |part, raw| UpstreamQuery::parse(Get, Some(&part), raw).map(|query| query.text);
+    let exec = "command=sh&command=-c&command=echo+a%0Ab&container=c&stdin=True&stdout=1&tty=false";
+    assert_eq!(
+        sent(Subresource::Exec, exec).unwrap(),
+        "command=sh&command=-c&command=echo%20a%0Ab&container=c&stdin=true&stdout=true&tty=false"
+    );
+    assert_eq!(sent(Subresource::Log, "follow=true&tailLines=5").unwrap(), "follow=true&tailLines=5");
+    assert_eq!(sent(Subresource::PortForward, "ports=80&ports=443").unwrap(), "ports=80&ports=443");
+    assert_eq!(sent(Subresource::Proxy, "a=b&a=c&%26=%3D").unwrap(), "a=b&a=c&%26=%3D");
+    let unknown = Err(QueryError::Unknown("insecureSkipTLSVerifyBackend".to_owned()));
+    assert_eq!(sent(Subresource::Log, "insecureSkipTLSVerifyBackend=true"), unknown);
+    assert_eq!(sent(Subresource::Exec, "stdin=maybe"), Err(QueryError::Value("stdin")));
+    assert_eq!(sent(Subresource::Status, "command=sh"), Err(QueryError::Unknown("command".to_owned())));
+}
+
+#[test]
+fn watches_are_told_apart() {
+    for (raw, watches) in [
+        ("watch=true", true),
+        ("watch=1", true),
+        ("limit=1&watch=True", true),
+        ("watch=false", false),
+        ("watch=", false),
+    ] {
+        assert_eq!(asks_to_watch(raw), watches, "{raw}");
+    }
+    let watch = UpstreamQuery::parse(KubernetesVerb::Watch, None, "watch=1&allowWatchBookmarks=true&resourceVersion=5");
+    let watch = watch.unwrap();
+    assert_eq!(watch.as_str(), "watch=true&allowWatchBookmarks=true&resourceVersion=5");
+    assert!(watch.follows() && !watch.wants_initial_events());
 }
