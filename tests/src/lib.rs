@@ -14,6 +14,7 @@ mod authority;
 mod client;
 mod cluster;
 mod factor;
+mod kubectl;
 mod process;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
@@ -21,6 +22,7 @@ pub use authority::{Authority, Trust};
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
 pub use factor::Factor;
+pub use kubectl::{Kubectl, Said};
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use process::{Ended, Process};
 

@@ -97,6 +97,8 @@ routes! {
 
     "/api/v1/clusters" Credential { GET => api::clusters::list, POST => api::clusters::add }
     "/api/v1/clusters/{cluster}" Credential { GET => api::clusters::show, DELETE => api::clusters::remove }
+    // Before the resources: `kubeconfig` and `k8s` right below a cluster are ours, and name none of them.
+    "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
     "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}" Credential {
         GET => api::kubernetes::namespaced_collection,
         POST => api::kubernetes::namespaced_collection,

@@ -13,6 +13,7 @@ mod flips;
 mod grants;
 mod headers;
 mod keys;
+mod kubeconfig;
 mod leaks;
 mod limits;
 mod passwords;

@@ -113,6 +113,8 @@ fn rows() -> Vec<Row> {
         row(("POST", "/api/v1/clusters"), ("dev", 403), ("ops", 201))
             .with(json!({"name": "other", "server": "https://10.0.0.1", "token": "t"})),
         row(("GET", "/api/v1/clusters/{cluster}"), ("nobody", 404), ("dev", 200)).at("/api/v1/clusters/prod"),
+        row(("GET", "/api/v1/clusters/{cluster}/kubeconfig"), ("nobody", 404), ("dev", 200))
+            .at("/api/v1/clusters/prod/kubeconfig"),
         row(("DELETE", "/api/v1/clusters/{cluster}"), ("ops", 403), ("admin", 204)).at("/api/v1/clusters/other"),
         row(("GET", SPACED), ("nobody", 404), ("dev", 200)).at(PODS),
         row(("POST", SPACED), ("readonly", 403), ("dev", 201)).at(PODS).with(pod.clone()),
