@@ -101,6 +101,8 @@ routes! {
         PATCH => api::clusters::change,
         DELETE => api::clusters::remove,
     }
+    // Before the resources: `kubeconfig` and `k8s` right below a cluster are ours, and name none of them.
+    "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
     "/api/v1/clusters/{cluster}/k8s/{path:.*}" Credential {
         GET => api::native::any,
         POST => api::native::any,

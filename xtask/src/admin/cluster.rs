@@ -5,14 +5,18 @@ use super::{
     operator,
 };
 use crate::{
-    error::{Done, Tried},
+    error::{Done, TaskError, Tried},
     output::{line, rows},
 };
 use kv_server::{
     api::input::written,
     app::App,
     cluster::{ClusterAccess, KubeconfigSource},
-    operations::{add_cluster::add_cluster, change_cluster::change_cluster, remove_cluster::remove_cluster},
+    operations::{
+        add_cluster::add_cluster, change_cluster::change_cluster, get_kubeconfig::get_kubeconfig,
+        remove_cluster::remove_cluster,
+    },
+    origin::Origin,
 };
 use serde_json::json;
 use std::{path::Path, sync::Arc};
@@ -53,5 +57,19 @@ pub(super) async fn run(app: &Arc<App>, task: ClusterTask) -> Done {
             line(&format!("Cluster {name} removed."));
         }
     }
+    Ok(())
+}
+
+/// Prints a kubeconfig.
+pub(super) async fn kubeconfig(app: &Arc<App>, cluster: &str, server: Option<Origin>) -> Done {
+    let server = server.or_else(|| app.config.public_url.clone());
+    if server.is_none() {
+        return Err(TaskError::new(
+            "say where clients reach the server: --server https://kubevision.example.com, or set KUBEVISION_PUBLIC_URL",
+        ));
+    }
+    let clusters = app.clusters().await?;
+    let yaml = get_kubeconfig(&operator(app)?, &clusters, cluster, server.as_ref()).await?;
+    line(yaml.trim_end());
     Ok(())
 }

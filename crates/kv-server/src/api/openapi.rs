@@ -26,7 +26,7 @@ use utoipa::{
         users::unassign, user_sessions::list_sessions, user_sessions::end_sessions, user_sessions::end_session, user_keys::list_keys,
         user_keys::mint_refused, user_keys::revoke_key, user_keys::revoke_all_keys, roles::list, roles::create,
         roles::show, roles::change, roles::delete, audit::list, audit::export, clusters::list, clusters::add,
-        clusters::show, clusters::change, clusters::remove,
+        clusters::show, clusters::change, clusters::remove, clusters::kubeconfig,
         kubernetes::describe::list_namespaced, kubernetes::describe::create_namespaced,
         kubernetes::describe::get_namespaced, kubernetes::describe::replace_namespaced,
         kubernetes::describe::patch_namespaced, kubernetes::describe::delete_namespaced,
