@@ -25,6 +25,12 @@ impl Latencies {
         self.total += 1;
     }
 
+    /// Counts those of another, too.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(own, more)| *own += more);
+        self.total += other.total;
+    }
+
     /// How many.
     pub(super) fn total(&self) -> u64 {
         self.total

@@ -3,6 +3,7 @@
 //!
 //! Never a test: figures depend on the machine, so a missed bar is told, and only a wrong answer is an error.
 
+mod cluster;
 mod hello;
 mod http;
 mod latencies;
@@ -77,7 +78,7 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals", "flood"]
+            ["start", "load", "refusals", "flood", "cluster"]
                 .iter()
                 .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
@@ -122,6 +123,16 @@ impl<'a> Bench<'a> {
                 let flooded = people::flood(&server, &database.requests, &self.interrupt)?;
                 server.stop()?;
                 bars.flood(database.name, &flooded);
+            }
+        }
+        let reached: Vec<&Database> =
+            databases.iter().filter(|database| self.wants(&format!("{} cluster", database.name))).collect();
+        if !reached.is_empty() {
+            let prepared = cluster::prepare(&self.pins)?;
+            for database in reached {
+                let (seconds, interrupt) = (self.options.seconds, &self.interrupt);
+                let reached = cluster::measure(&self.place, &self.pins, database, &prepared, seconds, interrupt)?;
+                bars.cluster(database.name, &reached);
             }
         }
         if let Some(postgres) = postgres {

@@ -96,6 +96,8 @@ impl Place {
         let mut environment = vec![
             ("KUBEVISION_DATA_DIR", data.display().to_string()),
             ("KUBEVISION_API_KEYS__MAX_PER_USER", keys.div_ceil(USERS).max(100).to_string()),
+            ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1".to_owned()),
+            ("KUBEVISION_CLUSTERS__MAX_STREAMS_PER_USER", "10000".to_owned()),
         ];
         environment.extend(url.map(|url| ("KUBEVISION_DATABASE_URL", url.to_owned())));
         fs::create_dir_all(&data).tried("making a folder")?;
@@ -116,6 +118,17 @@ impl Place {
         let requests = text.lines().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
         let refused = tasks.refused()?;
         Ok(Database { name, session_name, environment, requests: Rc::new(requests), refused })
+    }
+
+    /// Runs an admin task on a database and gives what it said.
+    pub(super) fn task(
+        &self,
+        pins: &Pins,
+        database: &Database,
+        interrupt: &Interrupt,
+        arguments: &[&str],
+    ) -> Done<String> {
+        Tasks { place: self, pins, environment: &database.environment, interrupt }.run(arguments)
     }
 
     /// What one durable write of 4 KiB costs here: the median.

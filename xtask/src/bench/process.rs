@@ -92,8 +92,22 @@ impl Server {
 
     /// The memory it holds.
     pub(super) fn resident_kib(&self) -> Done<u64> {
+        self.kib("VmRSS:")
+    }
+
+    /// The most it has held since [`Self::forget_most`].
+    pub(super) fn most_resident_kib(&self) -> Done<u64> {
+        self.kib("VmHWM:")
+    }
+
+    /// Counts the most that it holds from here on.
+    pub(super) fn forget_most(&self) -> Done {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").tried("counting a server's memory anew")
+    }
+
+    fn kib(&self, name: &str) -> Done<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).tried("reading a server's memory")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
         number.ok_or_else(|| TaskError::new("the kernel does not tell a server's memory"))
     }

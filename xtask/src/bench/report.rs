@@ -36,7 +36,7 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    fn bar(&mut self, met: bool, what: String, measured: String, bar: String) {
+    pub(super) fn bar(&mut self, met: bool, what: String, measured: String, bar: String) {
         let verdict = if met { "met" } else { "MISSED" };
         self.bars.push(json!({ "bar": what, "measured": measured, "asked": bar, "verdict": verdict }));
     }
