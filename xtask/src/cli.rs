@@ -92,6 +92,12 @@ pub(crate) enum KubeTask {
         /// Its name.
         #[arg(default_value = "demo")]
         name: String,
+        /// One more argument for its API server, such as `--feature-gates=…`. May be given several times.
+        #[arg(long = "api-server-argument", value_name = "ARGUMENT", allow_hyphen_values = true)]
+        api_server_arguments: Vec<String>,
+        /// Tell where it is as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// End one.
     Down {

@@ -53,7 +53,7 @@ fn kubernetes() -> Done<(PathBuf, bool)> {
         line(&format!("   using {}", path.display()));
         return Ok((path, false));
     }
-    let cluster = kube::up(CLUSTER, &|text| progress(&format!("   {text}")))?;
+    let cluster = kube::up(CLUSTER, &[], &|text| progress(&format!("   {text}")))?;
     Ok((cluster.kubeconfig, true))
 }
 

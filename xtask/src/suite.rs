@@ -22,6 +22,13 @@ const KUBECONFIG: &str = "KUBEVISION_TEST_KUBECONFIG";
 /// Names that Kubernetes' own audit log.
 const KUBE_AUDIT: &str = "KUBEVISION_TEST_KUBE_AUDIT";
 
+/// Name the same two of the second Kubernetes.
+const KUBECONFIG_B: &str = "KUBEVISION_TEST_KUBECONFIG_B";
+const KUBE_AUDIT_B: &str = "KUBEVISION_TEST_KUBE_AUDIT_B";
+
+/// Names this program, for tests that need a Kubernetes with settings of its own (`kube up … --json`).
+const XTASK: &str = "KUBEVISION_TEST_XTASK";
+
 /// Runs the tests: all of them, or those of a filter.
 pub(crate) fn run(filter: &Option<String>) -> Done {
     let started = Instant::now();
@@ -40,24 +47,62 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
     built?;
     binaries?;
 
+    let this_program = program("xtask")?;
     step("PostgreSQL");
     let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
     step("Kubernetes");
-    let cluster = kube::up(&format!("test-{}", std::process::id()), &progress)?;
+    let clusters = Clusters::up()?;
     let environment = [
         (POSTGRES, postgres.url("postgres")),
-        (KUBECONFIG, cluster.kubeconfig.display().to_string()),
-        (KUBE_AUDIT, cluster.audit_log.display().to_string()),
+        (KUBECONFIG, clusters.first.kubeconfig.display().to_string()),
+        (KUBE_AUDIT, clusters.first.audit_log.display().to_string()),
+        (KUBECONFIG_B, clusters.second.kubeconfig.display().to_string()),
+        (KUBE_AUDIT_B, clusters.second.audit_log.display().to_string()),
+        (XTASK, this_program.display().to_string()),
     ];
-    let done = tests(&root, filter, &environment, &cluster);
+    let done = tests(&root, filter, &environment, &clusters.first);
     // Ended whatever the tests said, and the tests' word counts.
-    let ended = cluster.stop();
+    let ended = clusters.stop();
     let stopped = postgres.stop();
     done?;
     ended?;
     stopped.tried("ending the PostgreSQL for tests")?;
     line(&format!("\nEverything passed in {} s.", started.elapsed().as_secs()));
     Ok(())
+}
+
+/// The two Kubernetes of the tests: what is said about one cluster must not be true of the other.
+struct Clusters {
+    first: kube::Cluster,
+    second: kube::Cluster,
+}
+
+impl Clusters {
+    /// Both at once: each waits for its own programs most of the time.
+    fn up() -> Done<Self> {
+        let name = format!("test-{}", std::process::id());
+        let other = format!("{name}-b");
+        let beside = std::thread::spawn(move || kube::up(&other, &[], &|text| progress(&format!("{text} (second)"))));
+        let first = kube::up(&name, &[], &progress);
+        let second = beside.join().map_err(|_| TaskError::new("starting the second Kubernetes panicked"))?;
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok(Self { first, second }),
+            (Ok(started), Err(error)) | (Err(error), Ok(started)) => {
+                // Why the other did not start is what the reader needs; that this one would not end comes second.
+                if let Err(error) = started.stop() {
+                    progress(&error.to_string());
+                }
+                Err(error.into())
+            }
+            (Err(error), Err(_)) => Err(error.into()),
+        }
+    }
+
+    fn stop(self) -> Done {
+        let (first, second) = (self.first.stop(), self.second.stop());
+        first?;
+        Ok(second?)
+    }
 }
 
 fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], cluster: &kube::Cluster) -> Done {
@@ -105,7 +150,10 @@ fn check_tidy(root: &Path) -> Done {
 /// The Kubernetes for tests, by hand.
 pub(crate) fn kube(task: KubeTask) -> Done {
     match task {
-        KubeTask::Up { name } => line(&kube::up(&name, &progress)?.to_string()),
+        KubeTask::Up { name, api_server_arguments, json } => {
+            let cluster = kube::up(&name, &api_server_arguments, &progress)?;
+            line(&if json { serde_json::json!(cluster).to_string() } else { cluster.to_string() });
+        }
         KubeTask::Down { name } => match kube::down(&name)? {
             true => line(&format!("{name} has ended.")),
             false => line(&format!("{name} was not running.")),

@@ -1,5 +1,5 @@
-//! Finding the three programs, or having them built. Never here: how they are built, a mixture of versions of the two
-//! that are Kubernetes' own.
+//! Finding the programs, or having them built. Never here: how they are built, a mixture of versions of the two that are
+//! Kubernetes' own.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use super::apt::find;
 use super::build;
 use super::folders;
 
+/// The program that runs pods.
+pub(crate) const KUBELET: &str = "test-kubelet";
+
 /// The programs of which a cluster is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binaries {
@@ -19,6 +22,8 @@ pub(crate) struct Binaries {
     pub(crate) kube_apiserver: PathBuf,
     /// What turns a Deployment into Pods.
     pub(crate) kube_controller_manager: PathBuf,
+    /// What runs the Pods: this project's own, so that somebody's other folder lacks it.
+    pub(crate) kubelet: Option<PathBuf>,
 }
 
 impl Binaries {
@@ -29,7 +34,14 @@ impl Binaries {
             kube_apiserver: own("kube-apiserver")?,
             kube_controller_manager: own("kube-controller-manager")?,
             etcd: own("etcd").or_else(|name| find(name).ok_or(name))?,
+            kubelet: own(KUBELET).ok(),
         })
+    }
+
+    /// Those that this project has built, all of them.
+    fn built(folder: &Path) -> Result<Self, &'static str> {
+        let found = Self::within(folder)?;
+        if found.kubelet.is_some() { Ok(found) } else { Err(KUBELET) }
     }
 
     /// The minor version of Kubernetes 1 that the API server says it is.
@@ -41,31 +53,42 @@ impl Binaries {
 }
 
 /// Finds the programs in the folder `KUBEBUILDER_ASSETS`, else in the project's cache, else builds them into the cache.
+///
+/// With `KUBEBUILDER_ASSETS` the kubelet is the cache's, which can be used with any version; but it is not built for that.
 pub(crate) fn ensure(progress: &dyn Fn(&str)) -> Result<Binaries, KubeError> {
+    let cache = folders::cache()?;
+    let built = cache.join(format!("kubernetes-{}-r{}", build::VERSION, build::RECIPE));
     if let Some(folder) = env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty()) {
         match Binaries::within(Path::new(&folder)) {
-            Ok(found) => return Ok(found),
+            Ok(mut found) => {
+                found.kubelet = found.kubelet.or_else(|| Binaries::built(&built).ok()?.kubelet);
+                if found.kubelet.is_none() {
+                    progress(&format!(
+                        "NO PODS WILL RUN, and tests that need some will fail: neither KUBEBUILDER_ASSETS nor the project's \
+                         cache has {KUBELET}; unset KUBEBUILDER_ASSETS once to have it built"
+                    ));
+                }
+                return Ok(found);
+            }
             // Its usual filler brings kubectl instead of the controller manager, so this is no mistake of the user's.
             Err(missing) => {
                 progress(&format!("KUBEBUILDER_ASSETS has no {missing}; looking in the project's cache instead"));
             }
         }
     }
-    let cache = folders::cache()?;
-    let folder = cache.join(format!("kubernetes-{}-r{}", build::VERSION, build::RECIPE));
-    if let Ok(found) = Binaries::within(&folder) {
+    if let Ok(found) = Binaries::built(&built) {
         return Ok(found);
     }
     let _lock = folders::lock(&cache.join("kubernetes-build.lock"), progress)?;
     // Another run may have built them while this one waited for the lock.
-    if let Ok(found) = Binaries::within(&folder) {
+    if let Ok(found) = Binaries::built(&built) {
         return Ok(found);
     }
-    build::build(&cache, &folder, progress)?;
-    Binaries::within(&folder).map_err(|what| KubeError::Missing {
+    build::build(&cache, &built, progress)?;
+    Binaries::built(&built).map_err(|what| KubeError::Missing {
         what,
         step: "built it",
-        folder,
+        folder: built.clone(),
         log: cache.join("kubernetes-build.log"),
     })
 }

@@ -9,25 +9,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::KubeError;
 use super::apt::Apt;
 use super::folders;
 use super::openapi;
 use super::steps::Steps;
+use super::{KUBELET, KubeError};
 
 /// What is built; the cache's folder is named after it.
 pub(crate) const VERSION: &str = "1.20.2";
 /// Counts the recipe's changes, so that what an older one built is built anew.
-pub(crate) const RECIPE: &str = "2";
+pub(crate) const RECIPE: &str = "3";
 /// The Go of the same suite. Its package is unpacked into the work folder, so a Go on the machine is neither needed nor used.
 const GO: &str = "go-1.19";
 const GO_PACKAGES: [&str; 2] = ["golang-1.19-go", "golang-1.19-src"];
 /// A package whose copy in Kubernetes' tree is too old for this Go: the server would crash as soon as it wrote a map in
 /// order. The suite has the next release.
 const REFLECT: (&str, &str) = ("golang-github-modern-go-reflect2-dev", "github.com/modern-go/reflect2");
-const BUILT: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
+const BUILT: [&str; 3] = ["kube-apiserver", "kube-controller-manager", KUBELET];
+/// The kubelet for tests. It is put into Kubernetes' tree, for the streaming code and the packages that are there.
+const KUBELET_SOURCE: [(&str, &str); 4] = [
+    ("main.go", include_str!("kubelet/main.go")),
+    ("output.go", include_str!("kubelet/output.go")),
+    ("pods.go", include_str!("kubelet/pods.go")),
+    ("streams.go", include_str!("kubelet/streams.go")),
+];
 
-/// Builds into `finished`, a folder in `cache` that holds etcd and the two programs afterwards.
+/// Builds into `finished`, a folder in `cache` that holds etcd and the three programs afterwards.
 ///
 /// The caller holds the lock.
 pub(crate) fn build(cache: &Path, finished: &Path, progress: &dyn Fn(&str)) -> Result<(), KubeError> {
@@ -84,6 +91,7 @@ impl Recipe<'_> {
         self.unpack_source(&apt)?;
         self.renew_reflect()?;
         self.generate_openapi()?;
+        self.add_kubelet()?;
         for program in BUILT {
             let mut go = self.go(&["build", "-ldflags", &ldflags(), "-o"]);
             go.arg(result.join(program)).arg(format!("./cmd/{program}"));
@@ -124,6 +132,12 @@ impl Recipe<'_> {
             }
         }
         Ok(())
+    }
+
+    fn add_kubelet(&self) -> Result<(), KubeError> {
+        let folder = self.tree().join("cmd").join(KUBELET);
+        folders::private_folder(&folder)?;
+        KUBELET_SOURCE.iter().try_for_each(|(name, text)| folders::private_file(&folder.join(name), text))
     }
 
     fn generate_openapi(&self) -> Result<(), KubeError> {

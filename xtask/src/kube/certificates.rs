@@ -1,5 +1,5 @@
-//! A cluster's keys: a CA, the API server's certificate signed by it, the key that signs service account tokens, random
-//! tokens. Never here: a certificate that is its own CA – rustls refuses one – or a key that outlives its cluster.
+//! A cluster's keys: a CA, the certificates of the API server and the kubelet signed by it, and the one that the API server
+//! shows the kubelet; the key that signs service account tokens; random tokens. Never here: a certificate that is its own CA – rustls refuses one – or a key that outlives its cluster.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +12,8 @@ use rcgen::{
 use super::KubeError;
 use super::folders::private_file;
 
-/// Writes `ca.crt`, `server.crt`, `server.key` and both halves of `service-accounts` into `folder`; answers with the CA.
+/// Writes into `folder` the `.crt` of `ca`, and `.crt` and `.key` of `server`, `kubelet` and `kubelet-client`, and both halves
+/// of `service-accounts`; answers with the CA.
 pub(crate) fn write(folder: &Path) -> Result<String, KubeError> {
     let told = |what| move |source| KubeError::Certificate { what, source };
     let key = || KeyPair::generate().map_err(told("keys"));
@@ -20,22 +21,30 @@ pub(crate) fn write(folder: &Path) -> Result<String, KubeError> {
     let mut params = named(Vec::new(), "KubeVision test cluster CA").map_err(told("CA"))?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // The CA's key is dropped after this one use, so nobody can sign a second certificate.
+    // The CA's key is dropped at the end, so nobody can sign another certificate.
     let ca_key = key()?;
     let ca = params.self_signed(&ca_key).map_err(told("CA"))?.pem();
     let issuer = Issuer::new(params, ca_key);
 
-    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let mut params = named(names, "kube-apiserver").map_err(told("server certificate"))?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let server_key = key()?;
-    let server = params.signed_by(&server_key, &issuer).map_err(told("server certificate"))?.pem();
-
     private_file(&folder.join("ca.crt"), &ca)?;
-    private_file(&folder.join("server.crt"), &server)?;
-    private_file(&folder.join("server.key"), &server_key.serialize_pem())?;
+    let server = ExtendedKeyUsagePurpose::ServerAuth;
+    // The kubelet runs commands for whoever shows it a client's certificate of this CA, so this is the only one.
+    let client = ExtendedKeyUsagePurpose::ClientAuth;
+    for (file, common, usage) in [
+        ("server", "kube-apiserver", &server),
+        ("kubelet", "kubelet", &server),
+        ("kubelet-client", "kube-apiserver", &client),
+    ] {
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let mut params = named(names, common).map_err(told("certificates"))?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage.clone()];
+        params.use_authority_key_identifier_extension = true;
+        let key = key()?;
+        let certificate = params.signed_by(&key, &issuer).map_err(told("certificates"))?.pem();
+        private_file(&folder.join(format!("{file}.crt")), &certificate)?;
+        private_file(&folder.join(format!("{file}.key")), &key.serialize_pem())?;
+    }
     let accounts_key = key()?;
     private_file(&folder.join("service-accounts.key"), &accounts_key.serialize_pem())?;
     private_file(&folder.join("service-accounts.pub"), &accounts_key.public_key_pem())?;

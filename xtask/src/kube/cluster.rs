@@ -6,24 +6,26 @@
 use std::fmt;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::folders::{self, HEARTBEAT};
 use super::probe::{Answer, Probe};
 use super::processes::Process;
-use super::programs::{Ports, Programs};
+use super::programs::{NODE, Ports, Programs};
 use super::state::{self, Record};
-use super::{Binaries, KubeError, ensure};
+use super::{Binaries, KUBELET, KubeError, ensure};
 
 /// How long a cluster may take to come up; it takes about ten seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a start is tried when another program took a port between its choice and its use.
 const TRIES: usize = 3;
-const PROCESSES: usize = 3;
 
 /// A running cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
@@ -61,12 +63,20 @@ impl fmt::Display for Cluster {
 }
 
 /// Brings the cluster `name` up and leaves it running; one that runs and is healthy is answered with as it is.
-pub(crate) fn up(name: &str, progress: &dyn Fn(&str)) -> Result<Cluster, KubeError> {
+///
+/// Its API server is told `api_server_arguments` on top of what every one is told.
+///
+/// # Errors
+/// Whatever kept it from coming up; and if it runs already, and some other arguments were asked for.
+pub(crate) fn up(name: &str, api_server_arguments: &[String], progress: &dyn Fn(&str)) -> Result<Cluster, KubeError> {
     let (folder, lock) = state::folder_and_lock(name)?;
     let binaries = ensure(progress)?;
     let _lock = folders::lock(&lock, progress)?;
     if let Some(record) = Record::load(&folder)? {
         if is_healthy(&folder, &record) {
+            if !api_server_arguments.is_empty() && record.api_server_arguments != api_server_arguments {
+                return Err(KubeError::OtherArguments { name: name.to_owned() });
+            }
             progress(&format!("cluster {name} runs already"));
             return Ok(Cluster::at(name, &folder, record.port));
         }
@@ -75,7 +85,7 @@ pub(crate) fn up(name: &str, progress: &dyn Fn(&str)) -> Result<Cluster, KubeErr
     }
     let mut tries = 1;
     loop {
-        let mut start = Start::new(&binaries, &folder, progress)?;
+        let mut start = Start::new(&binaries, &folder, api_server_arguments, progress)?;
         match start.run() {
             Ok(()) => {
                 start.say(&format!("cluster {name} is ready"));
@@ -130,7 +140,7 @@ pub(crate) fn status() -> Result<Vec<String>, KubeError> {
 }
 
 fn is_healthy(folder: &Path, record: &Record) -> bool {
-    record.alive() == PROCESSES
+    record.is_whole()
         && Probe::new(&folder.join("ca.crt"), record.port)
             .is_ok_and(|probe| probe.get("/readyz", None).is_ok_and(|answer| answer.status == 200))
 }
@@ -146,10 +156,20 @@ struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    fn new(binaries: &'a Binaries, folder: &'a Path, progress: &'a dyn Fn(&str)) -> Result<Self, KubeError> {
+    fn new(
+        binaries: &'a Binaries,
+        folder: &'a Path,
+        api_server_arguments: &'a [String],
+        progress: &'a dyn Fn(&str),
+    ) -> Result<Self, KubeError> {
         let ports = free_ports().map_err(KubeError::NoPort)?;
-        let record = Record { port: ports.api, processes: Vec::new() };
-        let programs = Programs::new(binaries, folder, ports);
+        let record = Record {
+            port: ports.api,
+            api_server_arguments: api_server_arguments.to_vec(),
+            wanted: 3 + usize::from(binaries.kubelet.is_some()),
+            processes: Vec::new(),
+        };
+        let programs = Programs::new(binaries, folder, ports, api_server_arguments);
         Ok(Self { programs, ports, folder, record, begun: Instant::now(), progress })
     }
 
@@ -160,18 +180,18 @@ impl<'a> Start<'a> {
         let probe = Probe::new(&self.folder.join("ca.crt"), self.ports.api)?;
         let ask = |path: &str| probe.get(path, Some(&token)).map_err(|error| error.to_string()).and_then(ok);
 
-        self.begin("etcd")?;
+        self.begin("etcd", self.programs.etcd())?;
         let etcd = (Ipv4Addr::LOCALHOST, self.ports.etcd);
         self.wait("etcd", "connection to etcd", || {
             TcpStream::connect(etcd).map(|_| ()).map_err(|error| error.to_string())
         })?;
 
-        self.begin("kube-apiserver")?;
+        self.begin("kube-apiserver", self.programs.kube_apiserver())?;
         self.wait("kube-apiserver", "answer from /readyz", || ask("/readyz").map(|_| ()))?;
         self.wait("kube-apiserver", "namespace default", || ask("/api/v1/namespaces/default").map(|_| ()))?;
 
         // Not earlier: it gives up when the API server keeps it waiting.
-        self.begin("kube-controller-manager")?;
+        self.begin("kube-controller-manager", self.programs.kube_controller_manager())?;
         let needs_secrets = self.programs.service_accounts_need_secrets();
         self.wait("kube-controller-manager", "usable service account default", || {
             let account = ask("/api/v1/namespaces/default/serviceaccounts/default")?;
@@ -179,16 +199,19 @@ impl<'a> Start<'a> {
             // Pods of an account without its secret are refused until the secret is there.
             let usable = !needs_secrets || account["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty());
             usable.then_some(()).ok_or_else(|| "it has no token yet".to_owned())
-        })
+        })?;
+        if let Some(kubelet) = self.programs.kubelet() {
+            self.begin(KUBELET, kubelet)?;
+            self.wait(KUBELET, "node", || {
+                let node = ask(&format!("/api/v1/nodes/{NODE}"))?;
+                node.contains("KubeletReady").then_some(()).ok_or_else(|| "it is not ready".to_owned())
+            })?;
+        }
+        Ok(())
     }
 
-    fn begin(&mut self, name: &'static str) -> Result<(), KubeError> {
+    fn begin(&mut self, name: &'static str, mut command: Command) -> Result<(), KubeError> {
         self.say(&format!("starting {name}"));
-        let mut command = match name {
-            "etcd" => self.programs.etcd(),
-            "kube-apiserver" => self.programs.kube_apiserver(),
-            _ => self.programs.kube_controller_manager(),
-        };
         let process = Process::start(name, command.current_dir(self.folder), &self.log(name))?;
         self.record.processes.push(process);
         self.record.save(self.folder)
@@ -223,7 +246,7 @@ impl<'a> Start<'a> {
     /// The first process that ended took the others with it or not; it is the one to read about.
     fn died(&self, waited_for: &'static str) -> KubeError {
         let dead = self.record.processes.iter().find(|process| !process.is_alive());
-        let names = ["etcd", "kube-apiserver", "kube-controller-manager"];
+        let names = ["etcd", "kube-apiserver", "kube-controller-manager", KUBELET];
         let process = names.into_iter().find(|name| dead.is_some_and(|dead| dead.name == *name)).unwrap_or(waited_for);
         let log = self.log(process);
         KubeError::Died { process, tail: folders::tail(&log), log }
@@ -245,7 +268,7 @@ fn ok(answer: Answer) -> Result<String, String> {
 /// Ports that nobody has at this moment, all held at once so that they differ.
 fn free_ports() -> std::io::Result<Ports> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (api, etcd, peer) = (bind()?, bind()?, bind()?);
+    let (api, etcd, peer, kubelet) = (bind()?, bind()?, bind()?, bind()?);
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    Ok(Ports { api: port(&api)?, etcd: port(&etcd)?, peer: port(&peer)? })
+    Ok(Ports { api: port(&api)?, etcd: port(&etcd)?, peer: port(&peer)?, kubelet: port(&kubelet)? })
 }

@@ -19,6 +19,15 @@ pub(crate) enum KubeError {
         name: String,
     },
 
+    /// A running cluster was asked for with other arguments than it was started with.
+    #[error(
+        "cluster {name} runs, and its API server was started with other arguments; end it first: cargo xtask kube down {name}"
+    )]
+    OtherArguments {
+        /// The cluster.
+        name: String,
+    },
+
     /// The file system refused.
     #[error("could not {step} ({})", path.display())]
     File {

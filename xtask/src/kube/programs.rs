@@ -11,6 +11,9 @@ use super::{Binaries, KubeError, certificates};
 /// From this minor version on there is no insecure port to switch off, and no token secret for a service account.
 const MODERN: u32 = 24;
 
+/// The node on which the kubelet for tests runs all pods. Its program has the same name written down.
+pub(crate) const NODE: &str = "node-1";
+
 /// The ports of one cluster, all on 127.0.0.1.
 #[derive(Clone, Copy)]
 pub(crate) struct Ports {
@@ -20,6 +23,8 @@ pub(crate) struct Ports {
     pub(crate) etcd: u16,
     /// Where etcd would meet other etcds.
     pub(crate) peer: u16,
+    /// Where the kubelet serves the API server.
+    pub(crate) kubelet: u16,
 }
 
 /// One cluster's programs, their folder and ports.
@@ -28,13 +33,19 @@ pub(crate) struct Programs<'a> {
     folder: &'a Path,
     ports: Ports,
     modern: bool,
+    api_server_arguments: &'a [String],
 }
 
 impl<'a> Programs<'a> {
-    /// For a cluster that keeps everything in `folder`.
-    pub(crate) fn new(binaries: &'a Binaries, folder: &'a Path, ports: Ports) -> Self {
+    /// For a cluster that keeps everything in `folder`; its API server is told `api_server_arguments` on top.
+    pub(crate) fn new(
+        binaries: &'a Binaries,
+        folder: &'a Path,
+        ports: Ports,
+        api_server_arguments: &'a [String],
+    ) -> Self {
         let modern = binaries.minor().is_some_and(|minor| minor >= MODERN);
-        Self { binaries, folder, ports, modern }
+        Self { binaries, folder, ports, modern, api_server_arguments }
     }
 
     /// Whether a service account can be used only once a token secret was made for it.
@@ -45,19 +56,21 @@ impl<'a> Programs<'a> {
     /// Writes keys, tokens, the audit policy and the kubeconfigs; answers with the administrator's token.
     pub(crate) fn write_files(&self) -> Result<String, KubeError> {
         let ca = certificates::write(self.folder)?;
-        let (admin, manager) = (certificates::token()?, certificates::token()?);
+        let (admin, manager, kubelet) = (certificates::token()?, certificates::token()?, certificates::token()?);
         let file = |name: &str, text: &str| private_file(&self.folder.join(name), text);
-        // The controller manager has a name of its own, so that the audit log tells the two apart.
+        // Each has a name of its own, so that the audit log tells them apart.
         file(
             "tokens.csv",
             &format!(
                 "{admin},kubevision-admin,kubevision-admin,\"system:masters\"\n\
-                 {manager},system:kube-controller-manager,controller-manager,\"system:masters\"\n"
+                 {manager},system:kube-controller-manager,controller-manager,\"system:masters\"\n\
+                 {kubelet},system:node:{NODE},kubelet,\"system:masters\"\n"
             ),
         )?;
         file("audit-policy.yaml", AUDIT_POLICY)?;
         file("kubeconfig", &self.kubeconfig(&ca, "kubevision-admin", &admin))?;
         file("controller-manager.kubeconfig", &self.kubeconfig(&ca, "controller-manager", &manager))?;
+        file("kubelet.kubeconfig", &self.kubeconfig(&ca, "kubelet", &kubelet))?;
         Ok(admin)
     }
 
@@ -87,26 +100,31 @@ impl<'a> Programs<'a> {
         file("--service-account-signing-key-file", "service-accounts.key");
         file("--audit-policy-file", "audit-policy.yaml");
         file("--audit-log-path", "audit.log");
+        file("--kubelet-certificate-authority", "ca.crt");
+        file("--kubelet-client-certificate", "kubelet-client.crt");
+        file("--kubelet-client-key", "kubelet-client.key");
         command.args([
             &format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
             "--bind-address=127.0.0.1",
             &format!("--secure-port={}", self.ports.api),
-            // The address that Pods would use; there are none, and the machine may have no other address.
+            // The machine may have no other address.
             "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.0.0.0/24",
-            // A test's own kubelet is a Node with the address 127.0.0.1 and no name that can be looked up.
+            // The kubelet's node has the address 127.0.0.1 and no name that can be looked up.
             "--kubelet-preferred-address-types=InternalIP",
         ]);
         if !self.modern {
             command.arg("--insecure-port=0");
         }
+        // Last, as the last word about an option counts.
+        command.args(self.api_server_arguments);
         command
     }
 
-    /// The controllers, all but those that would declare a test's own Node dead for want of a heartbeat.
+    /// The controllers, all but the one that would take the pods from a node whose heartbeat is late on a busy machine.
     pub(crate) fn kube_controller_manager(&self) -> Command {
         let mut command = Command::new(&self.binaries.kube_controller_manager);
         let mut file = |option: &str, name: &str| {
@@ -122,6 +140,14 @@ impl<'a> Programs<'a> {
             command.arg("--port=0");
         }
         command
+    }
+
+    /// What runs the pods, if there is one.
+    pub(crate) fn kubelet(&self) -> Option<Command> {
+        let mut command = Command::new(self.binaries.kubelet.as_ref()?);
+        command.arg("--kubeconfig").arg(self.folder.join("kubelet.kubeconfig"));
+        command.arg("--folder").arg(self.folder).arg(format!("--port={}", self.ports.kubelet));
+        Some(command)
     }
 
     fn kubeconfig(&self, ca: &str, user: &str, token: &str) -> String {

@@ -15,6 +15,12 @@ use super::processes::Process;
 pub(crate) struct Record {
     /// The API server's port.
     pub(crate) port: u16,
+    /// What the API server was told beyond what every one is told.
+    #[serde(default)]
+    pub(crate) api_server_arguments: Vec<String>,
+    /// How many processes it is to have.
+    #[serde(default)]
+    pub(crate) wanted: usize,
     /// The processes, in the order of their start.
     pub(crate) processes: Vec<Process>,
 }
@@ -35,6 +41,11 @@ impl Record {
         let path = folder.join(FILE);
         let text = serde_json::to_string(self).map_err(|source| KubeError::Record { path: path.clone(), source })?;
         folders::private_file(&path, &text)
+    }
+
+    /// Whether all that it is to have was started, and runs.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.processes.len() == self.wanted && self.alive() == self.wanted
     }
 
     /// How many of the processes run.
