@@ -2,7 +2,7 @@
 //! down every other request, and answers when and how it is told.
 
 use crate::{
-    certificate::{CERTIFICATE, private_key},
+    certificate::{CERTIFICATE, tls},
     until,
 };
 use kv_server::cluster::ClusterAccess;
@@ -18,13 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
+use tokio_rustls::TlsAcceptor;
 
 /// The token the server is given for the cluster.
 const TOKEN: &str = "the-clusters-own-token";
@@ -248,12 +242,7 @@ impl Cluster {
 }
 
 async fn listen(listener: std::net::TcpListener, state: Shared) {
-    let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(private_key().as_bytes()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls();
     let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _)) = listener.accept().await {
         state.with(|state| state.connections += 1);

@@ -101,6 +101,13 @@ routes! {
         PATCH => api::clusters::change,
         DELETE => api::clusters::remove,
     }
+    // Before the resources of Kubernetes, of which none is called so.
+    "/api/v1/clusters/{cluster}/webhook-token" Credential {
+        POST => api::webhooks::make_token,
+        DELETE => api::webhooks::remove_token,
+    }
+    "/api/v1/clusters/{cluster}/webhooks/token-review" Public { POST => api::webhooks::review_token }
+    "/api/v1/clusters/{cluster}/webhooks/subject-access-review" Public { POST => api::webhooks::review_access }
     "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}" Credential {
         GET => api::kubernetes::namespaced_collection,
         POST => api::kubernetes::namespaced_collection,

@@ -25,6 +25,7 @@ mod routes;
 mod scopes;
 mod sessions;
 mod storage;
+mod webhooks;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");

@@ -80,6 +80,10 @@ events! {
     KubernetesPatch = "kubernetes.patch",
     /// An object was deleted.
     KubernetesDelete = "kubernetes.delete",
+    /// A cluster asked whose a token is.
+    KubernetesTokenReview = "kubernetes.token_review",
+    /// A cluster asked whether a user may do something in it.
+    KubernetesAccessReview = "kubernetes.access_review",
     /// A second factor was set up, not yet in force.
     TotpSetUp = "totp.set_up",
     /// A second factor came into force.
