@@ -1,7 +1,7 @@
 //! A server for one test, with the people, keys and clusters a test gives it.
 
 use crate::{
-    Answer, Backend, Cluster, Request, TestDatabase,
+    Answer, Authority, Backend, Cluster, Request, TestDatabase, Trust,
     client::{Connection, raw},
     until,
 };
@@ -32,6 +32,7 @@ pub struct TestApp {
     pub database: TestDatabase,
     folder: TempDir,
     settings: Vec<(String, String)>,
+    trust: Option<Trust>,
     clock: Clock,
     random: Random,
     admin: Mutex<Option<Session>>,
@@ -81,6 +82,14 @@ impl TestApp {
         Self::made_of(backend, settings, clock, Random::system()).await
     }
 
+    /// A server with the certificate an authority has issued last; everything here then reaches it over TLS.
+    pub async fn with_tls(backend: Backend, settings: &[(&str, &str)], authority: &Authority) -> Self {
+        let files = authority.settings();
+        let mut all: Vec<(&str, &str)> = files.iter().map(|(name, path)| (*name, path.as_str())).collect();
+        all.extend(settings);
+        Self { trust: Some(authority.trust()), ..Self::with(backend, &all).await }
+    }
+
     /// A server that draws from another generator.
     pub async fn with_random(backend: Backend, random: Random) -> Self {
         Self::made_of(backend, &[], Clock::system(), random).await
@@ -100,7 +109,16 @@ impl TestApp {
         ];
         all.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));
         all.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-        let mut app = Self { running: None, database, folder, settings: all, clock, random, admin: Mutex::default() };
+        let mut app = Self {
+            running: None,
+            database,
+            folder,
+            settings: all,
+            trust: None,
+            clock,
+            random,
+            admin: Mutex::default(),
+        };
         app.begin().await;
         app
     }
@@ -163,7 +181,7 @@ impl TestApp {
 
     /// Any request.
     pub fn request(&self, method: &str, path: &str) -> Request {
-        Request::new(self.address(), method, path)
+        Request::new(self.address(), method, path).over(self.trust.clone())
     }
 
     /// A GET.
@@ -191,7 +209,7 @@ impl TestApp {
     /// # Panics
     /// Where there is none.
     pub async fn connect(&self) -> Connection {
-        Connection::open(self.address()).await.unwrap()
+        Connection::over(self.address(), self.trust.as_ref()).await.unwrap()
     }
 
     /// Sends bytes and reads until the server closes.

@@ -1,13 +1,4 @@
-//! What tests show to those who connect by TLS. It opens nothing anywhere.
-
-use std::sync::Arc;
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
+//! What a played cluster shows to those who connect. It opens nothing anywhere.
 
 /// Self-signed for 127.0.0.1, until 2126. It opens nothing: the key was made for this file.
 pub(crate) const CERTIFICATE: &str = "\
@@ -25,20 +16,10 @@ ncj6rxzbCtAbC0izF7ATMK82xo/fXXlkAoAidXg=\n\
 -----END CERTIFICATE-----\n";
 
 /// Its key; the label is put together so that nobody's scanner takes it for a secret that got out.
-fn private_key() -> String {
+pub(crate) fn private_key() -> String {
     let body = "\
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpCoJqqnamT4Mk5vF\n\
 dR9JppzJp4kf1IbzRQ6yVbl8GbyhRANCAATDH1sNaTdy9OWSSFbItpOQMIvAuRX8\n\
 GrqG6r1Il2tRil1X7Prp35FHCG0qypfbXE9sJS6R3V+pl52tJzQ+coWK";
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n", label = "PRIVATE KEY")
-}
-
-/// A server's side of TLS with it.
-pub(crate) fn tls() -> TlsAcceptor {
-    let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(private_key().as_bytes()).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    TlsAcceptor::from(Arc::new(config))
 }

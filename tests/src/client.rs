@@ -1,6 +1,6 @@
 //! A client: one connection a request, or several requests on one; and one that sends any bytes at all.
 
-use crate::{Key, PATIENCE, Session};
+use crate::{Key, PATIENCE, Session, Trust};
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
 };
@@ -21,6 +21,7 @@ use tokio::{
 #[must_use = "it is not sent yet"]
 pub struct Request {
     address: SocketAddr,
+    trust: Option<Trust>,
     method: String,
     path: String,
     headers: Vec<(String, Vec<u8>)>,
@@ -31,7 +32,12 @@ impl Request {
     /// A request without headers and body.
     pub fn new(address: SocketAddr, method: &str, path: &str) -> Self {
         let (headers, body) = (Vec::new(), Vec::new());
-        Self { address, method: method.into(), path: path.into(), headers, body }
+        Self { address, trust: None, method: method.into(), path: path.into(), headers, body }
+    }
+
+    /// Over TLS, where a trust is given.
+    pub fn over(self, trust: Option<Trust>) -> Self {
+        Self { trust, ..self }
     }
 
     /// With a key, as the user page writes it.
@@ -75,7 +81,8 @@ impl Request {
     /// # Errors
     /// What happened instead of an answer.
     pub async fn try_send(self) -> Result<Answer, String> {
-        let mut connection = Connection::open(self.address).await.map_err(|error| error.to_string())?;
+        let mut connection =
+            Connection::over(self.address, self.trust.as_ref()).await.map_err(|error| error.to_string())?;
         connection.send(self).await
     }
 
@@ -98,8 +105,25 @@ impl Connection {
     /// # Errors
     /// Where nobody listens.
     pub async fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        Self::over(address, None).await
+    }
+
+    /// Opens it over TLS, where a trust is given.
+    ///
+    /// # Errors
+    /// Where nobody listens, or the server is not to be trusted.
+    pub async fn over(address: SocketAddr, trust: Option<&Trust>) -> std::io::Result<Self> {
+        match trust {
+            Some(trust) => Self::on(trust.connect(address).await?).await,
+            None => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Self::on(stream).await
+            }
+        }
+    }
+
+    async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> std::io::Result<Self> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender, driver })

@@ -2,7 +2,7 @@
 //! down every other request, and answers when and how it is told.
 
 use crate::{
-    certificate::{CERTIFICATE, tls},
+    certificate::{CERTIFICATE, private_key},
     until,
 };
 use kv_server::cluster::ClusterAccess;
@@ -18,7 +18,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
 
 /// The token the server is given for the cluster.
 const TOKEN: &str = "the-clusters-own-token";
@@ -33,6 +39,23 @@ const SERVED: &[(&str, &str, &str, &str, bool)] = &[
     ("apps", "v1", "deployments", "Deployment", true),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
     ("example.com", "v1", "widgets", "Widget", true),
+];
+
+/// The parts that its objects have.
+const PARTS: &[(&str, &str)] = &[
+    ("pods", "status"),
+    ("pods", "log"),
+    ("pods", "exec"),
+    ("pods", "attach"),
+    ("pods", "portforward"),
+    ("pods", "proxy"),
+    ("pods", "ephemeralcontainers"),
+    ("pods", "eviction"),
+    ("nodes", "status"),
+    ("nodes", "proxy"),
+    ("deployments", "scale"),
+    ("deployments", "status"),
+    ("widgets", "status"),
 ];
 
 /// A request as it arrived.
@@ -242,7 +265,12 @@ impl Cluster {
 }
 
 async fn listen(listener: std::net::TcpListener, state: Shared) {
-    let acceptor = tls();
+    let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(private_key().as_bytes()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _)) = listener.accept().await {
         state.with(|state| state.connections += 1);
@@ -333,11 +361,13 @@ fn discovery(seen: &Seen) -> Option<Value> {
         path => groups.into_iter().find(|group| path == format!("/apis/{group}/v1"))?,
     };
     let verbs = ["get", "list", "create", "update", "patch", "delete", "deletecollection", "watch"];
-    let resources: Vec<Value> = SERVED
-        .iter()
-        .filter(|served| served.0 == group)
-        .map(|(_, _, plural, kind, namespaced)| {
-            json!({"name": plural, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
+    let own = SERVED.iter().filter(|served| served.0 == group);
+    let resources: Vec<Value> = own
+        .flat_map(|(_, _, plural, kind, namespaced)| {
+            let parts = PARTS.iter().filter(move |(of, _)| of == plural).map(move |(of, part)| format!("{of}/{part}"));
+            [(*plural).to_owned()].into_iter().chain(parts).map(move |name| {
+                json!({"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
+            })
         })
         .collect();
     let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };

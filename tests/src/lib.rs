@@ -10,18 +10,18 @@
 )]
 
 mod app;
+mod authority;
 mod certificate;
 mod client;
 mod cluster;
 mod factor;
-mod front;
 mod process;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
+pub use authority::{Authority, Trust};
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
 pub use factor::Factor;
-pub use front::Front;
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use process::{Ended, Process};
 

@@ -174,7 +174,7 @@ async fn every_verb_reaches_the_cluster_unchanged(backend: Backend) {
     world.app.delete(&object).key(&key).send().await.expect(200);
     world.app.get(&object).key(&key).send().await.expect(404);
     // A collection is not deleted by leaving out a name.
-    world.app.delete(&world.path("configmaps")).key(&key).send().await.expect(405);
+    world.app.delete(&world.path("configmaps")).key(&key).send().await.expect(400);
     world.app.get(&world.path("configmaps/b")).key(&key).send().await.expect(200);
 }
 

@@ -18,7 +18,7 @@ use kv_server::{
     cluster::ClusterAccess,
     operations::{Acting, add_cluster::add_cluster, webhooks::make_webhook_token},
 };
-use kv_tests::{Backend, Front, Key, TestApp};
+use kv_tests::{Authority, Backend, Key, TestApp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::{
@@ -82,13 +82,11 @@ async fn ask(client: &Client, method: &str, path: &str, body: Option<Value>) -> 
 }
 
 /// The file by which an API server finds a webhook.
-fn webhook_file(folder: &Path, front: &Front, webhook: &str, token: &str) -> String {
-    let server = format!("https://{}/api/v1/clusters/prod/webhooks/{webhook}", front.address);
-    let authority = folder.join("ca.pem");
-    std::fs::write(&authority, front.certificate()).unwrap();
+fn webhook_file(folder: &Path, (app, ca): (&TestApp, &Path), webhook: &str, token: &str) -> String {
+    let server = format!("https://{}/api/v1/clusters/prod/webhooks/{webhook}", app.address());
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "kubevision",
-        "clusters": [{"name": "kubevision", "cluster": {"server": server, "certificate-authority": authority}}],
+        "clusters": [{"name": "kubevision", "cluster": {"server": server, "certificate-authority": ca}}],
         "users": [{"name": "api-server", "user": {"token": token}}],
         "contexts": [{"name": "kubevision", "context": {"cluster": "kubevision", "user": "api-server"}}],
     });
@@ -98,16 +96,18 @@ fn webhook_file(folder: &Path, front: &Front, webhook: &str, token: &str) -> Str
 }
 
 async fn an_api_server_lets_keys_in_and_asks_what_they_may(backend: Backend) {
-    let app = TestApp::with(backend, &[("KUBEVISION_RATE_LIMIT", "off")]).await;
+    // An API server shows its token over TLS alone.
+    let authority = Authority::new();
+    let app = TestApp::with_tls(backend, &[], &authority).await;
     let operator = || Acting::operator(app.inside()).unwrap();
     // Registered before it runs, so that its webhooks have an address; nothing here goes there through KubeVision.
     let nowhere = ClusterAccess::from_parts("https://127.0.0.1:1", None, SecretString::from("none")).unwrap();
     add_cluster(&operator(), "prod", &nowhere, false).await.unwrap();
     let token = make_webhook_token(&operator(), "prod").await.unwrap();
-    // An API server shows its token by TLS alone.
-    let front = Front::of(app.address()).await;
     let folder = tempfile::tempdir().unwrap();
-    let file = |webhook: &str| webhook_file(folder.path(), &front, webhook, token.expose_secret());
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let file = |webhook: &str| webhook_file(folder.path(), (&app, &ca), webhook, token.expose_secret());
     let arguments = vec![
         format!("--authentication-token-webhook-config-file={}", file("token-review")),
         "--authentication-token-webhook-version=v1".into(),

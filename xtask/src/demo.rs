@@ -1,7 +1,9 @@
-//! `cargo xtask demo`: the user's page, for real. A server on its embedded database, a real Kubernetes, a key, the page's
-//! two curl calls word for word, the audit log, a revocation. Every step is checked.
+//! `cargo xtask demo`: the user's page, for real. A server on its embedded database, spoken to over TLS, a real Kubernetes, a
+//! key, the page's two curl calls word for word but for the demo's own authority (`--cacert`), the audit log, a revocation.
+//! Every step is checked.
 
 use crate::{
+    certificates::Authority,
     error::{Done, TaskError, Tried},
     kube,
     output::{line, progress},
@@ -81,15 +83,36 @@ struct Demo {
     folder: PathBuf,
 }
 
+/// An authority of the demo's own in a folder, and what it signs for the server: certificate, key.
+fn certificates(folder: &Path) -> Done<(String, String)> {
+    let authority = Authority::new("KubeVision demo CA").tried("making the demo's CA")?;
+    let signed = authority
+        .sign("kv-server", rcgen::ExtendedKeyUsagePurpose::ServerAuth)
+        .tried("making the server's certificate")?;
+    let write = |name: &str, text: &str| -> Done<String> {
+        let path = folder.join(name);
+        kube::private_file(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    write(CA, authority.certificate())?;
+    Ok((write("tls.crt", &signed.certificate)?, write("tls.key", &signed.key)?))
+}
+
+/// The file of the demo's authority, in its folder.
+const CA: &str = "ca.crt";
+
 impl Demo {
     fn start(root: &Path, kubeconfig: PathBuf) -> Done<Self> {
         step(3, "Starting the server on its embedded SQLite");
         let folder = root.join("target/demo").join(std::process::id().to_string());
         fs::create_dir_all(&folder).tried("making the demo's folder")?;
         let (port, metrics) = (free_port(8080)?, free_port(9090)?);
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("https://127.0.0.1:{port}");
+        let (certificate, key) = certificates(&folder)?;
         let environment = vec![
             ("KUBEVISION_LISTEN", format!("127.0.0.1:{port}")),
+            ("KUBEVISION_TLS_CERT", certificate),
+            ("KUBEVISION_TLS_KEY", key),
             ("KUBEVISION_METRICS_LISTEN", format!("127.0.0.1:{metrics}")),
             ("KUBEVISION_DATA_DIR", folder.join("data").display().to_string()),
             // The Kubernetes of the demo is on this machine, which is refused unless the operator says so.
@@ -210,8 +233,15 @@ impl Demo {
         }
     }
 
-    /// Runs one of the page's commands in a shell, as the page shows it, and reads its answer.
+    /// The file of the authority that the server's certificate is signed by.
+    fn ca(&self) -> String {
+        self.folder.join(CA).display().to_string()
+    }
+
+    /// Runs one of the page's commands in a shell, as the page shows it but for the authority to trust, and reads its
+    /// answer.
     fn page_call(&self, command: &str, key: &str) -> Done<Value> {
+        let command = command.replacen("curl ", &format!("curl --cacert \"{}\" ", self.ca()), 1);
         command.lines().for_each(|text| line(&format!("   {text}")));
         let quiet = command.replacen("curl ", "curl --silent --show-error ", 1);
         let output =
@@ -229,7 +259,7 @@ impl Demo {
     /// Calls the API and gives status and body.
     fn call(&self, method: &str, path: &str, credential: Option<&str>, body: Option<&Value>) -> Done<(u16, Value)> {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--max-time", "30", "-X", method, "-w", "\n%{http_code}"]);
+        command.args(["--cacert", &self.ca(), "--silent", "--max-time", "30", "-X", method, "-w", "\n%{http_code}"]);
         if let Some(credential) = credential {
             command.args(["-H", &format!("Authorization: {credential}")]);
         }
@@ -288,10 +318,11 @@ impl Demo {
             self.environment.iter().map(|(name, value)| format!("export {name}={value}")).collect();
         line(&format!(
             "\nThe server runs on (process {}). Go on with:\n\n  {}\n  cargo xtask key create --user {USER} --name mine\n  \
-             curl {}/api/v1/clusters -H \"Authorization: ApiKey <key>\"\n  cargo xtask audit list\n\n\
+             curl --cacert \"{}\" {}/api/v1/clusters -H \"Authorization: ApiKey <key>\"\n  cargo xtask audit list\n\n\
              Its log is {}. To end it: kill {}; the Kubernetes: cargo xtask kube down {CLUSTER}",
             self.server.id(),
             settings.join("\n  "),
+            self.ca(),
             self.base,
             self.folder.join("server.log").display(),
             self.server.id(),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bench;
+mod certificates;
 mod cli;
 mod demo;
 mod error;

@@ -11,6 +11,7 @@ use crate::{
     permission::{Permission, Resource, Verb},
     principal::Principal,
     role::Scope,
+    subresource::Subresource,
 };
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
@@ -30,6 +31,14 @@ pub enum KubernetesVerb {
     Patch,
     /// Delete an object.
     Delete,
+    /// Follow what happens to objects.
+    Watch,
+    /// Delete every object of a collection.
+    DeleteCollection,
+    /// Read what the cluster serves: discovery, its schemas, its version.
+    Discover,
+    /// Ask what oneself may do there.
+    Review,
 }
 
 impl KubernetesVerb {
@@ -37,21 +46,27 @@ impl KubernetesVerb {
     #[must_use]
     pub fn verb(self) -> Verb {
         match self {
-            KubernetesVerb::Get | KubernetesVerb::List => Verb::Read,
+            KubernetesVerb::Get
+            | KubernetesVerb::List
+            | KubernetesVerb::Watch
+            | KubernetesVerb::Discover
+            | KubernetesVerb::Review => Verb::Read,
             KubernetesVerb::Create | KubernetesVerb::Update | KubernetesVerb::Patch => Verb::Write,
-            KubernetesVerb::Delete => Verb::Delete,
+            KubernetesVerb::Delete | KubernetesVerb::DeleteCollection => Verb::Delete,
         }
     }
 
-    /// Whether the cluster stays as it is.
+    /// Whether it looks at or makes a collection, and names no object.
     #[must_use]
-    pub fn is_read(self) -> bool {
-        self.verb() == Verb::Read
+    pub fn is_of_collection(self) -> bool {
+        matches!(
+            self,
+            KubernetesVerb::List | KubernetesVerb::Watch | KubernetesVerb::Create | KubernetesVerb::DeleteCollection
+        )
     }
 
-    /// How the audit log calls it.
-    #[must_use]
-    pub fn event(self) -> Event {
+    /// How the audit log calls it, done to a whole object.
+    fn event(self) -> Event {
         match self {
             KubernetesVerb::Get => Event::KubernetesGet,
             KubernetesVerb::List => Event::KubernetesList,
@@ -59,8 +74,31 @@ impl KubernetesVerb {
             KubernetesVerb::Update => Event::KubernetesUpdate,
             KubernetesVerb::Patch => Event::KubernetesPatch,
             KubernetesVerb::Delete => Event::KubernetesDelete,
+            KubernetesVerb::Watch => Event::KubernetesWatch,
+            KubernetesVerb::DeleteCollection => Event::KubernetesDeleteCollection,
+            KubernetesVerb::Discover => Event::KubernetesDiscover,
+            KubernetesVerb::Review => Event::KubernetesReview,
         }
     }
+}
+
+/// How the audit log calls a request to a cluster.
+#[must_use]
+pub fn event(verb: KubernetesVerb, subresource: Option<&Subresource>) -> Event {
+    match subresource {
+        Some(Subresource::Log) => Event::KubernetesLogs,
+        Some(Subresource::Exec) => Event::KubernetesExec,
+        Some(Subresource::Attach) => Event::KubernetesAttach,
+        Some(Subresource::PortForward) => Event::KubernetesPortForward,
+        Some(Subresource::Proxy) => Event::KubernetesProxy,
+        _ => verb.event(),
+    }
+}
+
+/// Whether the cluster stays as it is. What is opened into a container does not count as reading, whatever its method.
+#[must_use]
+pub fn is_read(verb: KubernetesVerb, subresource: Option<&Subresource>) -> bool {
+    verb.verb() == Verb::Read && !subresource.is_some_and(Subresource::connects)
 }
 
 /// What a request touches in a cluster.
@@ -80,6 +118,8 @@ pub struct KubernetesTarget {
     pub namespaced: bool,
     /// The object's name; none for collections.
     pub name: Option<String>,
+    /// The part of the object; none for the whole.
+    pub subresource: Option<Subresource>,
     /// What is done.
     pub verb: KubernetesVerb,
 }
@@ -91,8 +131,31 @@ impl KubernetesTarget {
         self.group.is_empty() && self.plural == "secrets"
     }
 
-    fn permission(&self) -> Permission {
-        Permission::new(Resource::kubernetes(&self.plural, &self.group), self.verb.verb())
+    /// Whether the cluster stays as it is.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        is_read(self.verb, self.subresource.as_ref())
+    }
+
+    /// How the audit log calls it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        event(self.verb, self.subresource.as_ref())
+    }
+
+    /// The atoms it takes; none to ask what there is and what oneself may do.
+    fn permissions(&self) -> Vec<Permission> {
+        match (&self.subresource, self.verb) {
+            (_, KubernetesVerb::Discover | KubernetesVerb::Review) => Vec::new(),
+            (None, verb) => vec![Permission::new(Resource::kubernetes(&self.plural, &self.group), verb.verb())],
+            (Some(part), verb) => part.permissions(&self.plural, &self.group, verb.verb()),
+        }
+    }
+
+    /// The first of them, to be named where nothing that is held would be enough.
+    fn first_permission(&self) -> Permission {
+        let whole = || Permission::new(Resource::kubernetes(&self.plural, &self.group), self.verb.verb());
+        self.permissions().into_iter().next().unwrap_or_else(whole)
     }
 
     fn scope(&self) -> Scope {
@@ -102,8 +165,12 @@ impl KubernetesTarget {
     /// The target as audited.
     #[must_use]
     pub fn audited(&self) -> Target {
+        let whole = Resource::kubernetes(&self.plural, &self.group);
         Target {
-            resource: Resource::kubernetes(&self.plural, &self.group).as_str().to_owned(),
+            resource: match &self.subresource {
+                None => whole.as_str().to_owned(),
+                Some(part) => format!("{}/{part}", whole.as_str()),
+            },
             name: self.name.clone(),
             cluster: Some(self.cluster_name.clone()),
             namespace: self.namespace.clone(),
@@ -158,14 +225,17 @@ pub fn authorize_kubernetes(
         NamespaceScope::All => Reach::AsAsked,
         NamespaceScope::Named(namespaces) => restricted(target, namespaces)?,
     };
-    let needed = target.permission();
-    if !owner.holds(&needed, target.scope()) {
-        return Err(Denied::Forbidden { missing: needed });
-    }
+    let mut needed = target.permissions();
     // Whoever may hand out rights inside the cluster could give themselves any.
-    let manage = Permission::new(Resource::Rbac, Verb::Manage);
-    if hands_out_rights(target) && !target.verb.is_read() && !owner.holds(&manage, Scope::Cluster) {
-        return Err(Denied::Forbidden { missing: manage });
+    if hands_out_rights(target) && !target.is_read() {
+        needed.push(Permission::new(Resource::Rbac, Verb::Manage));
+    }
+    let missing = needed.into_iter().find(|atom| {
+        let scope = if atom.resource == Resource::Rbac { Scope::Cluster } else { target.scope() };
+        !owner.holds(atom, scope)
+    });
+    if let Some(missing) = missing {
+        return Err(Denied::Forbidden { missing });
     }
     let reveal = Permission::new(Resource::kubernetes("secrets", ""), Verb::Reveal);
     // Without a recent code Secrets can be listed and changed, and their values are not shown.
@@ -184,6 +254,9 @@ fn hands_out_rights(target: &KubernetesTarget) -> bool {
 /// What is left of a request by a user who has some namespaces of a cluster only.
 fn restricted(target: &KubernetesTarget, namespaces: BTreeSet<String>) -> Result<Reach, Denied> {
     let is_namespaces = target.group.is_empty() && target.plural == "namespaces";
+    if matches!(target.verb, KubernetesVerb::Discover | KubernetesVerb::Review) {
+        return Ok(Reach::AsAsked);
+    }
     match (&target.namespace, &target.name) {
         (Some(namespace), _) if namespaces.contains(namespace) => Ok(Reach::AsAsked),
         (Some(_), _) => Err(Denied::Hidden),
@@ -191,19 +264,22 @@ fn restricted(target: &KubernetesTarget, namespaces: BTreeSet<String>) -> Result
         (None, Some(name)) if is_namespaces => {
             if !namespaces.contains(name) {
                 Err(Denied::Hidden)
-            } else if target.verb.is_read() {
+            } else if target.is_read() {
                 Ok(Reach::AsAsked)
             } else {
-                Err(Denied::Forbidden { missing: target.permission() })
+                Err(Denied::Forbidden { missing: target.first_permission() })
             }
         }
-        (None, None) if target.verb == KubernetesVerb::List && (target.namespaced || is_namespaces) => {
+        (None, None)
+            if matches!(target.verb, KubernetesVerb::List | KubernetesVerb::Watch)
+                && (target.namespaced || is_namespaces) =>
+        {
             Ok(Reach::Namespaces(namespaces))
         }
-        _ => Err(Denied::Forbidden { missing: target.permission() }),
+        _ => Err(Denied::Forbidden { missing: target.first_permission() }),
     }
 }
 
 fn permit(principal: &Principal, target: &KubernetesTarget) -> Permit<KubernetesRequest> {
-    Permit::granted(principal.actor(), target.verb.event(), target.audited())
+    Permit::granted(principal.actor(), target.event(), target.audited())
 }

@@ -13,6 +13,7 @@ pub mod kubernetes;
 pub mod permission;
 pub mod principal;
 pub mod role;
+pub mod subresource;
 pub mod throttle;
 
 pub use action::Action;
@@ -23,3 +24,4 @@ pub use ids::{ClusterId, EntryId, KeyId, RoleId, SessionId, UserId};
 pub use permission::{Pattern, Permission, Resource, Verb};
 pub use principal::{Actor, Owner, Principal, SecondFactor};
 pub use role::Role;
+pub use subresource::Subresource;

@@ -124,6 +124,12 @@ pub struct Pattern {
 pub struct MalformedPattern;
 
 impl Pattern {
+    /// The resource it speaks of; none for every one.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
     /// Whether the pattern grants the atom.
     #[must_use]
     pub fn covers(&self, permission: &Permission) -> bool {

@@ -4,7 +4,7 @@
 
 use kv_authz::{
     Assignment, Assignments, ClusterId, ClusterScope, Denied, KeyId, NamespaceScope, Owner, Policy, Principal, Role,
-    RoleId, SecondFactor, SecondFactorFor, SessionId, UserId, action,
+    RoleId, SecondFactor, SecondFactorFor, SessionId, Subresource, UserId, action,
     authorize::decide,
     kubernetes::{KubernetesTarget, KubernetesVerb, authorize_kubernetes},
 };
@@ -39,17 +39,19 @@ fn key(owner: &Arc<Owner>) -> Principal {
     Principal::ApiKey { id: KeyId::from_parts(1, [3; 10]), name: "ci".into(), owner: owner.clone() }
 }
 
-const VERBS: [KubernetesVerb; 6] = [
+const VERBS: [KubernetesVerb; 8] = [
     KubernetesVerb::Get,
     KubernetesVerb::List,
     KubernetesVerb::Create,
     KubernetesVerb::Update,
     KubernetesVerb::Patch,
     KubernetesVerb::Delete,
+    KubernetesVerb::Watch,
+    KubernetesVerb::DeleteCollection,
 ];
 
 fn target(plural: &str, group: &str, namespaced: bool, verb: KubernetesVerb) -> KubernetesTarget {
-    let collection = matches!(verb, KubernetesVerb::List | KubernetesVerb::Create);
+    let collection = verb.is_of_collection();
     KubernetesTarget {
         cluster: ClusterId::from_parts(1, [4; 10]),
         cluster_name: "prod".into(),
@@ -58,6 +60,7 @@ fn target(plural: &str, group: &str, namespaced: bool, verb: KubernetesVerb) -> 
         group: group.into(),
         namespaced,
         name: (!collection).then(|| "default".into()),
+        subresource: None,
         verb,
     }
 }
@@ -103,7 +106,7 @@ fn role_matrix() {
     ];
     let _ = writeln!(
         text,
-        "\n\nKubernetes, assigned to the whole cluster: get list create update patch delete (✱ masked)\n"
+        "\n\nKubernetes, assigned to the whole cluster: get list create update patch delete watch\ndeletecollection (✱ masked)\n"
     );
     let _ = write!(text, "{:<24}", "");
     text.extend(roles().iter().map(|role| format!("{:<10}", role.name())));
@@ -122,7 +125,78 @@ fn role_matrix() {
             let _ = write!(text, "{cell:<10}");
         }
     }
+    let _ = writeln!(text, "\n\nParts of objects: get, create\n");
+    let _ = write!(text, "{:<48}", "");
+    text.extend(roles().iter().map(|role| format!("{:<10}", role.name())));
+    for (plural, group, namespaced, part) in PARTS {
+        let _ = write!(text, "\n{:<48}", format!("{}/{part}", kv_authz::Resource::kubernetes(plural, group).as_str()));
+        for role in roles() {
+            let owner = owner(role, Assignments::everything());
+            let cell: String = [KubernetesVerb::Get, KubernetesVerb::Create]
+                .into_iter()
+                .map(|verb| mark(reach(&key(&owner), &part_of(plural, group, namespaced, part, verb)).is_ok()))
+                .collect();
+            let _ = write!(text, "{cell:<10}");
+        }
+    }
     insta::assert_snapshot!(text);
+}
+
+const PARTS: [(&str, &str, bool, &str); 19] = [
+    ("pods", "", true, "status"),
+    ("pods", "", true, "log"),
+    ("pods", "", true, "exec"),
+    ("pods", "", true, "attach"),
+    ("pods", "", true, "portforward"),
+    ("pods", "", true, "proxy"),
+    ("pods", "", true, "ephemeralcontainers"),
+    ("pods", "", true, "eviction"),
+    ("pods", "", true, "binding"),
+    ("services", "", true, "proxy"),
+    ("nodes", "", false, "proxy"),
+    ("serviceaccounts", "", true, "token"),
+    ("namespaces", "", false, "finalize"),
+    ("deployments", "apps", true, "scale"),
+    ("deployments", "apps", true, "status"),
+    ("certificatesigningrequests", "certificates.k8s.io", false, "approval"),
+    ("widgets", "example.com", true, "status"),
+    ("widgets", "example.com", true, "log"),
+    ("widgets", "example.com", true, "console"),
+];
+
+fn part_of(plural: &str, group: &str, namespaced: bool, part: &str, verb: KubernetesVerb) -> KubernetesTarget {
+    KubernetesTarget {
+        name: Some("default".into()),
+        subresource: Subresource::parse(part),
+        ..target(plural, group, namespaced, verb)
+    }
+}
+
+#[test]
+fn attack_121_122_each_part_of_an_object_takes_a_right_of_its_own() {
+    let owner_with = |grants: &[&str]| {
+        let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+        let role = Role::Custom { id: RoleId::from_parts(1, [7; 10]), name: "narrow".into(), grants };
+        key(&owner(role, Assignments::everything()))
+    };
+    let verbs = [KubernetesVerb::Get, KubernetesVerb::Create, KubernetesVerb::Update, KubernetesVerb::Patch];
+    let read_and_write = owner_with(&["pods:read", "pods:write", "services:read", "services:write", "nodes:read"]);
+    for (plural, group, namespaced, part) in PARTS.into_iter().filter(|(_, group, ..)| group.is_empty()) {
+        let own = ["status", "binding"].contains(&part) && plural == "pods";
+        for verb in verbs {
+            let target = part_of(plural, group, namespaced, part, verb);
+            assert_eq!(reach(&read_and_write, &target).is_ok(), own, "{plural}/{part} {verb:?}");
+        }
+    }
+    for (grant, part) in [("pods:logs", "log"), ("pods:exec", "exec"), ("pods:delete", "eviction")] {
+        let one = owner_with(&[grant]);
+        for verb in verbs {
+            assert!(reach(&one, &part_of("pods", "", true, part, verb)).is_ok(), "{grant} {part}");
+            assert!(reach(&one, &part_of("pods", "", true, "status", verb)).is_err());
+        }
+    }
+    let exec = part_of("pods", "", true, "exec", KubernetesVerb::Get);
+    assert!(!exec.is_read(), "a command is no reading, though it is asked for with GET");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::{
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
     seal::Sealer,
+    streams::Streams,
     upstreams::Discoveries,
     uses::Uses,
     visitors::Visitors,
@@ -41,6 +42,9 @@ pub enum StartError {
     /// A key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The files that TLS is spoken with.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The system: a thread, a socket.
     #[error("{step}")]
     System {
@@ -104,6 +108,8 @@ pub struct App {
     pub uses: Uses,
     /// What clusters are known to serve.
     pub discoveries: Discoveries,
+    /// Streams that are open.
+    pub streams: Streams,
     /// Counters.
     pub metrics: Metrics,
     /// The time as the purge of the audit log believes it.
@@ -143,6 +149,7 @@ impl App {
             visitors: Visitors::default(),
             uses: Uses::default(),
             discoveries: Discoveries::default(),
+            streams: Streams::default(),
             metrics: Metrics::new(),
             purge_clock: PurgeClock::default(),
             policy: Policy {

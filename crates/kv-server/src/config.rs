@@ -41,6 +41,10 @@ pub struct Config {
     /// Where the API listens.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// The file of the certificate and its chain, in PEM.
+    tls_cert: Option<PathBuf>,
+    /// The file of the certificate's key, in PEM.
+    tls_key: Option<PathBuf>,
     /// Where `/metrics` listens.
     #[serde(default = "default_metrics_listen")]
     pub metrics_listen: SocketAddr,
@@ -87,6 +91,15 @@ pub struct Config {
     /// Clusters.
     #[serde(default)]
     pub clusters: Clusters,
+}
+
+/// The files that TLS is spoken with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The certificate's key.
+    pub key: PathBuf,
 }
 
 /// Settings of API keys.
@@ -175,13 +188,26 @@ pub struct Clusters {
     /// Loopback and link-local addresses a cluster may be at all the same.
     #[serde(deserialize_with = "addresses")]
     pub allowed_addresses: AddressPolicy,
-    /// How long a cluster may take to answer, in seconds.
+    /// How long a cluster may take to answer, in seconds; and between two pieces of an answer.
     pub timeout_seconds: u16,
+    /// How long a stream may be silent, in seconds: a watch, a followed log, a tunnel into a pod.
+    pub stream_idle_seconds: u32,
+    /// How many streams a user may have at once.
+    pub max_streams_per_user: u32,
+    /// How long an answer may be, in MiB; streams go on.
+    pub max_answer_mebibytes: u32,
 }
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { allowed_addresses: AddressPolicy::default(), timeout_seconds: 30 }
+        Self {
+            allowed_addresses: AddressPolicy::default(),
+            timeout_seconds: 30,
+            // As long as a kubelet lets a connection be idle.
+            stream_idle_seconds: 4 * 60 * 60,
+            max_streams_per_user: 200,
+            max_answer_mebibytes: 1024,
+        }
     }
 }
 
@@ -313,7 +339,24 @@ impl Config {
                 other => other.to_string(),
             })
         })?;
+        let missing = match (&read.tls_cert, &read.tls_key) {
+            (Some(_), None) => Some(("KUBEVISION_TLS_CERT", "KUBEVISION_TLS_KEY")),
+            (None, Some(_)) => Some(("KUBEVISION_TLS_KEY", "KUBEVISION_TLS_CERT")),
+            _ => None,
+        };
+        if let Some((set, missing)) = missing {
+            return Err(ConfigError::Setting(format!(
+                "{set} is set without {missing}; TLS takes both, plain HTTP neither"
+            )));
+        }
         Ok(Self { kubeconfig, in_cluster, ..read })
+    }
+
+    /// The files that TLS is spoken with; none for plain HTTP.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(TlsFiles { certificate, key })
     }
 
     /// Everybody's rate limit and the exceptions.

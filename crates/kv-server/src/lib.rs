@@ -23,6 +23,8 @@ pub mod problem;
 pub mod routes;
 pub mod seal;
 pub mod server;
+pub mod streams;
+pub mod tls;
 pub mod upstreams;
 pub mod uses;
 pub mod view;

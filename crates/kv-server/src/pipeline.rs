@@ -8,9 +8,10 @@ use crate::{
     auth::{self, NotPresented, Presented},
     caller::Caller,
     failure::Failure,
-    held::{Socket, hold},
+    held::{HasLastWords, Socket, hold},
     limit::Allowance,
-    problem, routes, visitors,
+    problem::{self, Format},
+    routes, visitors,
 };
 use actix_web::{
     Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -41,6 +42,19 @@ pub struct Visitor {
     pub origin: Origin,
 }
 
+/// How a request is answered where it fails: its id, and the form.
+#[derive(Debug, Clone, Copy)]
+struct Reply {
+    id: EntryId,
+    format: Format,
+}
+
+impl Reply {
+    fn answer(self, failure: &Failure) -> HttpResponse {
+        problem::answer(failure, &self.id.to_string(), self.format)
+    }
+}
+
 /// Runs a request through.
 ///
 /// # Errors
@@ -56,7 +70,7 @@ pub async fn run(
     let id = match app.random.id::<EntryId>(app.clock.now()) {
         Ok(id) => id,
         Err(error) => {
-            return Ok(request.into_response(problem::answer(&Failure::from(error), "")));
+            return Ok(request.into_response(problem::answer(&Failure::from(error), "", Format::Problem)));
         }
     };
     let origin = Origin::new(
@@ -65,12 +79,13 @@ pub async fn run(
         id.to_string(),
     );
     let route = routes::pattern(&request);
+    let reply = Reply { id, format: routes::format(route) };
     let answered = match routes::is_public(route) {
         true => {
             request.extensions_mut().insert(Visitor { id, origin });
-            handled(request, next).await.map(|response| finish(response, id))
+            handled(request, next).await.map(|response| finish(response, reply))
         }
-        false => private(app.clone(), request, next, id, origin).await,
+        false => private(app.clone(), request, next, reply, origin).await,
     };
     answered
         .map(|mut response| {
@@ -91,11 +106,12 @@ async fn private(
     app: Arc<App>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    id: EntryId,
+    reply: Reply,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let values: Vec<&[u8]> = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes).collect();
     let presented = auth::present(values.into_iter(), app.config.environment, &app.tokens);
+    let Reply { id, .. } = reply;
     let entered = match presented {
         Ok(presented) => enter(&app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
@@ -108,14 +124,17 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             let failure = report(&app, failure, id, origin).await;
-            return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
+            return Ok(request.into_response(reply.answer(&failure)));
         }
     };
     let guard = caller.guard().clone();
     let socket = request.conn_data::<Rc<Socket>>().cloned();
-    match guard.unless_revoked(serve(&caller, request, next, id)).await.ok().transpose()? {
+    match guard.unless_revoked(serve(&caller, request, next, reply)).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
-        Some(response) if !guard.is_revoked() => Ok(response.map_body(|_, body| hold(body, guard, socket))),
+        Some(response) if !guard.is_revoked() => {
+            let has_last_words = response.response().extensions().get::<HasLastWords>().is_some();
+            Ok(response.map_body(|_, body| hold(body, guard, socket, has_last_words)))
+        }
         _ => {
             let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
             if !caller.is_on_record()
@@ -123,14 +142,14 @@ async fn private(
             {
                 revoked = unavailable;
             }
-            Err(told(revoked, id))
+            Err(told(revoked, reply))
         }
     }
 }
 
 /// A failure as an error that carries its answer: the request went with its handler, and only an error can still do so.
-fn told(failure: Failure, id: EntryId) -> Error {
-    let answer = problem::answer(&failure, &id.to_string());
+fn told(failure: Failure, reply: Reply) -> Error {
+    let answer = reply.answer(&failure);
     InternalError::from_response(failure, answer).into()
 }
 
@@ -164,19 +183,19 @@ async fn serve(
     caller: &Caller,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    id: EntryId,
+    reply: Reply,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let allowance = match caller.app().limiter.take(&caller.rights()).await {
         Ok(allowance) => allowance,
         Err(refused) => {
             caller.about(Event::RequestLimit, Target::default());
             let failure = settle(caller, refused.into()).await;
-            return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
+            return Ok(request.into_response(reply.answer(&failure)));
         }
     };
     if let Err(failure) = routes::check_path(request.uri().path()) {
         let failure = settle(caller, failure).await;
-        return Ok(request.into_response(problem::answer(&failure, &id.to_string())));
+        return Ok(request.into_response(reply.answer(&failure)));
     }
     request.extensions_mut().insert(caller.clone());
     let mut response = match handled(request, next).await {
@@ -184,7 +203,7 @@ async fn serve(
         Err(error) => {
             let failure = error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate);
             let failure = if caller.is_on_record() { failure } else { settle(caller, failure).await };
-            return Err(told(failure, id));
+            return Err(told(failure, reply));
         }
     };
     if !caller.is_on_record() {
@@ -194,10 +213,10 @@ async fn serve(
             None => Finish::with_status(response.status().as_u16()),
         };
         if let Err(failure) = caller.put_on_record(done).await {
-            return Ok(response.into_response(problem::answer(&failure, &id.to_string())));
+            return Ok(response.into_response(reply.answer(&failure)));
         }
     }
-    response = finish(response, id);
+    response = finish(response, reply);
     // A 401 is the same for everyone.
     if let Some(allowance) = allowance.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
         tell_allowance(response.headers_mut(), allowance);
@@ -270,12 +289,12 @@ fn foreign(error: &dyn ResponseError) -> Failure {
 }
 
 /// Gives an error's answer its final form, now that the request's id is known.
-fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, id: EntryId) -> ServiceResponse<BoxBody> {
+fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) -> ServiceResponse<BoxBody> {
     let answer = match response.response().error() {
         None => return response.map_into_boxed_body(),
         Some(error) => match error.as_error::<Failure>() {
-            Some(failure) => problem::answer(failure, &id.to_string()),
-            None => problem::answer(&foreign(error.as_response_error()), &id.to_string()),
+            Some(failure) => reply.answer(failure),
+            None => reply.answer(&foreign(error.as_response_error())),
         },
     };
     let (http, _) = response.into_parts();

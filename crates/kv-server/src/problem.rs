@@ -8,6 +8,7 @@ use actix_web::{
 };
 use kv_authz::Denied;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// An answer that says what went wrong and what to do.
@@ -32,6 +33,15 @@ pub struct Problem {
     /// On 403: who refused, `kubevision` or `cluster`.
     #[serde(skip_serializing_if = "Option::is_none")]
     denied_by: Option<&'static str>,
+}
+
+/// In which form a failure is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A problem (RFC 9457).
+    Problem,
+    /// A `Status`, to those who speak the Kubernetes API.
+    Status,
 }
 
 /// The media type of problems.
@@ -99,11 +109,11 @@ fn detail(failure: &Failure) -> String {
 
 /// The answer a failure is told with. Logs what only the operator should know.
 #[must_use]
-pub fn answer(failure: &Failure, request_id: &str) -> HttpResponse {
+pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpResponse {
     log(failure, request_id);
     let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponseBuilder::new(status);
-    response.content_type(MEDIA_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
     match failure {
         Failure::Limited(exhausted) => {
             let seconds = exhausted.retry_after.as_secs_f64().ceil().max(1.0);
@@ -122,8 +132,45 @@ pub fn answer(failure: &Failure, request_id: &str) -> HttpResponse {
         }
         _ => {}
     }
-    // A Problem has text and numbers only; it always has a JSON form.
-    response.body(serde_json::to_vec(&Problem::new(failure, request_id)).unwrap_or_default())
+    let problem = Problem::new(failure, request_id);
+    match format {
+        // A Problem has text and numbers only; it always has a JSON form.
+        Format::Problem => response.content_type(MEDIA_TYPE).body(serde_json::to_vec(&problem).unwrap_or_default()),
+        Format::Status => response.content_type("application/json").body(as_status(&problem)),
+    }
+}
+
+/// A problem as Kubernetes would tell it (`metav1.Status`); what it has no field for is a cause of its own.
+fn as_status(problem: &Problem) -> Vec<u8> {
+    let reason = match problem.status {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        405 => "MethodNotAllowed",
+        406 => "NotAcceptable",
+        409 => "Conflict",
+        413 => "RequestEntityTooLarge",
+        415 => "UnsupportedMediaType",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    let mut causes = vec![
+        json!({"reason": "Code", "message": problem.code}),
+        json!({"reason": "RequestId", "message": problem.request_id}),
+    ];
+    if let Some(missing) = &problem.missing {
+        causes.push(json!({"reason": "MissingPermission", "message": missing}));
+    }
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("KubeVision: {}", problem.detail), "reason": reason,
+        "details": {"causes": causes}, "code": problem.status,
+    });
+    status.to_string().into_bytes()
 }
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).

@@ -1,7 +1,7 @@
 //! Every URL of the server, on one page. A route is here or nowhere: the table makes both the application and the list
 //! that the OpenAPI document and the route tests are held to.
 
-use crate::{api, failure::Failure};
+use crate::{api, failure::Failure, problem::Format};
 use actix_web::{HttpRequest, HttpResponse, dev::ServiceRequest, http::Method, web};
 
 /// Who may call a route at all; what they may do there is authorised further on.
@@ -108,9 +108,17 @@ routes! {
     }
     "/api/v1/clusters/{cluster}/webhooks/token-review" Public { POST => api::webhooks::review_token }
     "/api/v1/clusters/{cluster}/webhooks/subject-access-review" Public { POST => api::webhooks::review_access }
+    "/api/v1/clusters/{cluster}/k8s/{path:.*}" Credential {
+        GET => api::native::any,
+        POST => api::native::any,
+        PUT => api::native::any,
+        PATCH => api::native::any,
+        DELETE => api::native::any,
+    }
     "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}" Credential {
         GET => api::kubernetes::namespaced_collection,
         POST => api::kubernetes::namespaced_collection,
+        DELETE => api::kubernetes::namespaced_collection,
     }
     "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}" Credential {
         GET => api::kubernetes::namespaced_object,
@@ -118,9 +126,16 @@ routes! {
         PATCH => api::kubernetes::namespaced_object,
         DELETE => api::kubernetes::namespaced_object,
     }
+    "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}" Credential {
+        GET => api::kubernetes::namespaced_part,
+        POST => api::kubernetes::namespaced_part,
+        PUT => api::kubernetes::namespaced_part,
+        PATCH => api::kubernetes::namespaced_part,
+    }
     "/api/v1/clusters/{cluster}/{resource}" Credential {
         GET => api::kubernetes::cluster_collection,
         POST => api::kubernetes::cluster_collection,
+        DELETE => api::kubernetes::cluster_collection,
     }
     "/api/v1/clusters/{cluster}/{resource}/{name}" Credential {
         GET => api::kubernetes::cluster_object,
@@ -128,6 +143,21 @@ routes! {
         PATCH => api::kubernetes::cluster_object,
         DELETE => api::kubernetes::cluster_object,
     }
+    "/api/v1/clusters/{cluster}/{resource}/{name}/{part}" Credential {
+        GET => api::kubernetes::cluster_part,
+        POST => api::kubernetes::cluster_part,
+        PUT => api::kubernetes::cluster_part,
+        PATCH => api::kubernetes::cluster_part,
+    }
+}
+
+/// Where the Kubernetes API itself is spoken.
+const NATIVE: &str = "/api/v1/clusters/{cluster}/k8s/{path:.*}";
+
+/// In which form failures of a route are told.
+#[must_use]
+pub fn format(pattern: &str) -> Format {
+    if pattern == NATIVE { Format::Status } else { Format::Problem }
 }
 
 async fn no_such_address(request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -176,6 +206,7 @@ pub fn check_path(path: &str) -> Result<(), Failure> {
             && segment != ".."
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
     };
+    let path = if path.contains("/k8s/api") { path.strip_suffix('/').unwrap_or(path) } else { path };
     let segments = path.strip_prefix('/').ok_or(()).map(|rest| rest.is_empty() || rest.split('/').all(plain));
     if segments == Ok(true) {
         return Ok(());

@@ -12,6 +12,7 @@ use crate::{
         register_contexts::register_contexts,
     },
     pipeline, routes,
+    tls::Tls,
     upstreams::Upstreams,
 };
 use actix_web::{App as Web, HttpServer, middleware::from_fn, web};
@@ -29,6 +30,10 @@ use time::OffsetDateTime;
 const MAX_WORKERS: usize = 8;
 /// How long a client may take to send its head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+/// How many clients may be about to agree on TLS, for each worker. Above it new ones wait, so silent ones must not fill it.
+const HANDSHAKES: usize = 4_096;
 /// How long running requests may take to end once the server stops.
 const SHUTDOWN_SECONDS: u64 = 10;
 /// Between two rounds of housekeeping.
@@ -72,8 +77,11 @@ pub struct Running {
 pub async fn run(config: Config) -> Result<(), StartError> {
     let server = start(config, Clock::system(), Random::system()).await?;
     tracing::info!(address = %server.address, database = ?server.app.store.url(), "serving");
-    if !server.address.ip().is_loopback() {
-        tracing::warn!("plain HTTP beyond this machine: keys and passwords can be read on the way; put TLS in front");
+    if server.app.config.tls().is_none() && !server.address.ip().is_loopback() {
+        tracing::warn!(
+            "plain HTTP beyond this machine: keys and passwords can be read on the way; \
+             set KUBEVISION_TLS_CERT and KUBEVISION_TLS_KEY, or put TLS in front"
+        );
     }
     stop_signal().await;
     tracing::info!("stopping");
@@ -86,6 +94,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Running, StartError> {
+    // First: a certificate that cannot be used stops the start before anything is changed.
+    let tls = config.tls().map(Tls::load).transpose()?.map(Arc::new);
     let opened = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || App::start(config, Opener::Server, clock, random)).await
@@ -121,11 +131,15 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
     .workers(workers)
     .on_connect(held::keep_socket)
     .client_request_timeout(HEAD_PATIENCE)
+    .tls_handshake_timeout(HANDSHAKE_PATIENCE)
+    .max_connection_rate(HANDSHAKES)
     .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)
-    .map_err(system)?
-    .run();
+    .disable_signals();
+    let listening = match &tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()?),
+        None => server.listen(listener),
+    };
+    let server = listening.map_err(system)?.run();
 
     let counted = app.clone();
     let metrics = HttpServer::new(move || {
@@ -145,7 +159,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         metrics_address,
         handle: server.handle(),
         work: tokio::spawn(server),
-        housekeeping: tokio::spawn(keep_house(app.clone())),
+        housekeeping: tokio::spawn(keep_house(app.clone(), tls)),
         sealing: tokio::spawn(keep_sealing(app.clone())),
         metrics: metrics_handle,
         app,
@@ -175,8 +189,8 @@ async fn metrics(app: Arc<App>) -> String {
     app.metrics.text(waiting, app.outcomes.waiting(), app.in_flight.credentials())
 }
 
-/// What is done now and then: last uses noted, full buckets forgotten, days of the audit log made ahead.
-async fn keep_house(app: Arc<App>) {
+/// What is done now and then: last uses noted, full buckets forgotten, days of the audit log made ahead, files read again.
+async fn keep_house(app: Arc<App>, tls: Option<Arc<Tls>>) {
     let mut round = 0_u32;
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
@@ -192,13 +206,9 @@ async fn keep_house(app: Arc<App>) {
         if round.is_multiple_of(ROUNDS_AN_HOUR) || round == 1 {
             done.push(("deleting what is over", delete_what_is_over(&app).await));
         }
-        let rings = app.clone();
-        match tokio::task::spawn_blocking(move || rings.reload_keys()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
-            }
-            Err(error) => tracing::error!(%error, "reading the key files panicked"),
+        let (files, certificate) = (app.clone(), tls.clone());
+        if let Err(error) = tokio::task::spawn_blocking(move || read_again(&files, certificate.as_deref())).await {
+            tracing::error!(%error, "reading the key files panicked");
         }
         app.limiter.forget_full();
         for (step, result) in done {
@@ -206,6 +216,21 @@ async fn keep_house(app: Arc<App>) {
                 tracing::warn!(error = &error as &dyn std::error::Error, step, "housekeeping failed");
             }
         }
+    }
+}
+
+/// Takes up what has changed in the files of keys and certificates.
+fn read_again(app: &App, tls: Option<&Tls>) {
+    if let Err(error) = app.reload_keys() {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
+    }
+    match tls.map(Tls::take_up) {
+        Some(Ok(true)) => tracing::info!("the TLS certificate was replaced; new connections get it"),
+        Some(Err(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the changed TLS files cannot be used; the certificate before them is served on");
+        }
+        Some(Ok(false)) | None => {}
     }
 }
 

@@ -5,12 +5,9 @@
 
 use crate::{
     app::App,
-    cluster::{
-        AccessError, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, ResourceName, Served, Upstream,
-        UpstreamError, version,
-    },
+    cluster::{AccessError, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, Upstream, UpstreamError, version},
     failure::Failure,
-    operations::add_cluster::PLACE,
+    operations::{add_cluster::PLACE, kubernetes::FlowLimits},
 };
 use kv_authz::ClusterId;
 use kv_store::ClusterList;
@@ -107,13 +104,24 @@ impl Upstreams {
 }
 
 impl Connection {
-    /// What the cluster serves under this name, if that is known freshly enough to need no question.
+    /// What is found among what the cluster serves, if that is known freshly enough to need no question.
     #[must_use]
-    pub fn known(&self, resource: &ResourceName) -> Option<Served> {
+    pub fn known<T>(&self, find: impl Fn(&Discovery) -> Option<T>) -> Option<T> {
         let (at, discovery) = self.discovery()?;
         // One that lacks a group might find another resource under a plain name.
         let fresh = if discovery.is_incomplete() { DISCOVERY_RETRY } else { DISCOVERY_FRESH };
-        (at.elapsed() < fresh).then(|| discovery.find(resource).cloned()).flatten()
+        (at.elapsed() < fresh).then(|| find(&discovery)).flatten()
+    }
+
+    /// How long and how far answers may flow.
+    #[must_use]
+    pub fn streaming(&self) -> FlowLimits {
+        let settings = &self.app.config.clusters;
+        FlowLimits {
+            patience: self.limits.time,
+            idle: Duration::from_secs(u64::from(settings.stream_idle_seconds)),
+            bytes: u64::from(settings.max_answer_mebibytes) * 1024 * 1024,
+        }
     }
 
     /// Which version of Kubernetes the cluster runs. Asks it, and waits for three seconds at most.
@@ -129,17 +137,17 @@ impl Connection {
         self.app.discoveries.0.lock().get(&self.cluster).cloned()
     }
 
-    /// What the cluster serves under this name; asks the cluster unless it was asked a moment ago.
+    /// Learns what the cluster serves; asks the cluster unless it was asked a moment ago.
     ///
     /// # Errors
-    /// [`Failure`]: 404 for what it does not serve.
-    pub async fn find(&self, resource: &ResourceName) -> Result<Served, Failure> {
+    /// [`Failure`].
+    pub async fn discover(&self) -> Result<(), Failure> {
         let asked = self.discovery().is_some_and(|(at, _)| at.elapsed() < DISCOVERY_RETRY);
         if !asked {
             let discovery = Discovery::fetch(&self.upstream, self.limits).await.map_err(failure)?;
             self.app.discoveries.0.lock().insert(self.cluster, (Instant::now(), Arc::new(discovery)));
         }
-        self.known(resource).ok_or(Failure::NotFound { what: "resource in this cluster" })
+        Ok(())
     }
 }
 

@@ -194,7 +194,7 @@ async fn every_request_of_a_key_is_on_record_once(backend: Backend) {
         (app.patch(POD).body("text/plain", "x"), 415),
         (app.patch(POD).body("application/json", "{"), 400),
         (app.delete(POD), 200),
-        (app.delete(PODS), 405),
+        (app.delete(PODS), 400),
         (app.post(PODS).json(&json!({"kind": "Pod", "apiVersion": "v1"})), 201),
         (app.request("PUT", "/api/v1/clusters"), 405),
         (app.get("/api/v1/nothing/here"), 404),

@@ -50,7 +50,7 @@ async fn an_export_has_every_entry_and_no_formula(backend: Backend) {
 }
 
 /// Entries slipped in behind the server's back, each with so many bytes of user agent.
-fn seed(app: &TestApp, backend: Backend, entries: usize, bytes: usize) {
+pub(crate) fn seed(app: &TestApp, backend: Backend, entries: usize, bytes: usize) {
     let (id, agent) = match backend {
         Backend::Sqlite => ("randomblob(16)", format!("hex(zeroblob({}))", bytes / 2)),
         Backend::Postgres => ("decode(md5(n::text), 'hex')", format!("repeat('0', {bytes})")),

@@ -25,6 +25,7 @@ mod routes;
 mod scopes;
 mod sessions;
 mod storage;
+mod tls;
 mod webhooks;
 
 /// The server's program, built with these tests.

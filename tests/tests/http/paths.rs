@@ -85,7 +85,6 @@ async fn attack_117_a_query_adds_nothing(backend: Backend) {
         "limit=1&%6cimit=2",
         "allowWatchBookmarks=true",
         "as=admin",
-        "timeoutSeconds=1",
         "limit=-1",
     ] {
         app.get(&format!("{PODS}?{query}")).key(&key).send().await.expect(400);
@@ -137,10 +136,10 @@ async fn attack_36_a_malformed_namespace_tells_nothing_of_clusters(backend: Back
 async fn attack_126_no_typing_error_deletes_a_collection(backend: Backend) {
     let (app, cluster, key) = world(backend).await;
     let credential = format!("Authorization: ApiKey {}", key.text);
-    for (path, status) in [(PODS, 405), (&format!("{PODS}/"), 400), (&format!("{PODS}//"), 400)] {
+    for (path, status) in [(PODS, 400), (&format!("{PODS}/"), 400), (&format!("{PODS}//"), 400)] {
         assert_eq!(app.raw_status(&format!("DELETE {path}"), &credential).await, status, "{path}");
     }
-    assert_eq!(app.raw_status("DELETE /api/v1/clusters/prod/nodes", &credential).await, 405);
+    assert_eq!(app.raw_status("DELETE /api/v1/clusters/prod/nodes", &credential).await, 400);
     assert_eq!(cluster.connections(), 0);
 }
 

@@ -50,6 +50,12 @@ fn rows() -> Vec<Row> {
     const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
     const NODES: &str = "/api/v1/clusters/prod/nodes";
     const NODE: &str = "/api/v1/clusters/prod/nodes/one";
+    const SPACED_PART: &str = "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}";
+    const WIDE_PART: &str = "/api/v1/clusters/{cluster}/{resource}/{name}/{part}";
+    const NATIVE: &str = "/api/v1/clusters/{cluster}/k8s/{path:.*}";
+    const POD_STATUS: &str = "/api/v1/clusters/prod/namespaces/team/pods/web/status";
+    const NODE_STATUS: &str = "/api/v1/clusters/prod/nodes/one/status";
+    const NATIVE_POD: &str = "/api/v1/clusters/prod/k8s/api/v1/namespaces/team/pods/web";
     let (pod, node) = (json!({"kind": "Pod", "apiVersion": "v1"}), json!({"kind": "Node", "apiVersion": "v1"}));
     let public = |path| row(("GET", path), ("dev", 200), ("admin", 200)).anonymous(200);
     vec![
@@ -137,9 +143,29 @@ fn rows() -> Vec<Row> {
         row(("GET", WIDE), ("dev", 403), ("ops", 200)).at(NODES),
         row(("POST", WIDE), ("dev", 403), ("ops", 201)).at(NODES).with(node.clone()),
         row(("GET", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE),
-        row(("PUT", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE).with(node),
+        row(("PUT", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE).with(node.clone()),
         row(("PATCH", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE).with(json!({"spec": {}})),
         row(("DELETE", WIDE_ONE), ("dev", 403), ("ops", 200)).at(NODE),
+        row(("DELETE", SPACED), ("readonly", 403), ("dev", 200))
+            .at("/api/v1/clusters/prod/namespaces/team/pods?deletecollection=true"),
+        row(("DELETE", WIDE), ("dev", 403), ("ops", 200)).at("/api/v1/clusters/prod/nodes?deletecollection=true"),
+        row(("GET", SPACED_PART), ("nobody", 404), ("dev", 200)).at(POD_STATUS),
+        row(("POST", SPACED_PART), ("readonly", 403), ("dev", 201))
+            .at("/api/v1/clusters/prod/namespaces/team/pods/web/eviction")
+            .with(json!({"kind": "Eviction", "metadata": {"name": "web"}})),
+        row(("PUT", SPACED_PART), ("readonly", 403), ("dev", 200)).at(POD_STATUS).with(pod.clone()),
+        row(("PATCH", SPACED_PART), ("readonly", 403), ("dev", 200)).at(POD_STATUS).with(json!({"status": {}})),
+        row(("GET", WIDE_PART), ("dev", 403), ("ops", 200)).at(NODE_STATUS),
+        row(("POST", WIDE_PART), ("dev", 403), ("ops", 201)).at("/api/v1/clusters/prod/nodes/one/proxy"),
+        row(("PUT", WIDE_PART), ("dev", 403), ("ops", 200)).at(NODE_STATUS).with(node.clone()),
+        row(("PATCH", WIDE_PART), ("dev", 403), ("ops", 200)).at(NODE_STATUS).with(json!({"status": {}})),
+        row(("GET", NATIVE), ("nobody", 404), ("dev", 200)).at(NATIVE_POD),
+        row(("POST", NATIVE), ("readonly", 403), ("dev", 201))
+            .at("/api/v1/clusters/prod/k8s/api/v1/namespaces/team/pods")
+            .with(pod.clone()),
+        row(("PUT", NATIVE), ("readonly", 403), ("dev", 200)).at(NATIVE_POD).with(pod.clone()),
+        row(("PATCH", NATIVE), ("readonly", 403), ("dev", 200)).at(NATIVE_POD).with(json!({"spec": {}})),
+        row(("DELETE", NATIVE), ("readonly", 403), ("dev", 200)).at(NATIVE_POD),
         // What ends a credential comes last.
         row(("DELETE", "/api/v1/api-keys/current"), ("dev", 404), ("spare", 204)),
         row(("POST", "/api/v1/auth/logout"), ("key-of-ops", 403), ("dev", 204)),
@@ -214,7 +240,8 @@ fn every_route_is_described_and_nothing_else_is() {
                 item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
             })
             .collect();
-        let there: BTreeSet<_> = ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+        let there: BTreeSet<_> =
+            ROUTES.iter().map(|route| (route.method.to_owned(), route.path.replace("{path:.*}", "{path}"))).collect();
         assert_eq!(described, there);
     });
 }

@@ -25,3 +25,4 @@ mod steps;
 pub(crate) use binaries::{Binaries, KUBELET, ensure};
 pub(crate) use cluster::{Cluster, down, status, up};
 pub(crate) use error::KubeError;
+pub(crate) use folders::private_file;

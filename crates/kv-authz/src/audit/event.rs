@@ -84,6 +84,24 @@ events! {
     KubernetesTokenReview = "kubernetes.token_review",
     /// A cluster asked whether a user may do something in it.
     KubernetesAccessReview = "kubernetes.access_review",
+    /// Every object of a collection was deleted.
+    KubernetesDeleteCollection = "kubernetes.delete_collection",
+    /// Objects were followed.
+    KubernetesWatch = "kubernetes.watch",
+    /// A cluster was asked what it serves.
+    KubernetesDiscover = "kubernetes.discover",
+    /// Somebody asked what they may do in a cluster.
+    KubernetesReview = "kubernetes.review",
+    /// A container's log was read.
+    KubernetesLogs = "kubernetes.logs",
+    /// A command was run in a container.
+    KubernetesExec = "kubernetes.exec",
+    /// A container's input and output were attached to.
+    KubernetesAttach = "kubernetes.attach",
+    /// A pod's port was connected to.
+    KubernetesPortForward = "kubernetes.port_forward",
+    /// A request was sent through the cluster to what runs in it.
+    KubernetesProxy = "kubernetes.proxy",
     /// A second factor was set up, not yet in force.
     TotpSetUp = "totp.set_up",
     /// A second factor came into force.

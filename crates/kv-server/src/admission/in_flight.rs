@@ -326,6 +326,7 @@ mod tests {
                 group: String::new(),
                 namespaced: true,
                 name: None,
+                subresource: None,
                 verb: kv_authz::kubernetes::KubernetesVerb::List,
             },
             reveals: false,

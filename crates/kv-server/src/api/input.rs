@@ -14,7 +14,7 @@ pub const MAX_BODY: usize = 3 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A body, whole, and its media type without parameters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Body {
     /// The bytes.
     pub bytes: Bytes,

@@ -1,14 +1,27 @@
-//! Kubernetes objects by REST: `/clusters/{cluster}/[namespaces/{namespace}/]{resource}[/{name}]`.
+//! Kubernetes objects by REST: `/clusters/{cluster}/[namespaces/{namespace}/]{resource}[/{name}[/{part}]]`.
 
 use super::input::Body;
 use crate::{
     caller::Caller,
     failure::Failure,
-    operations::reach_cluster::{Wanted, reach_cluster},
+    held::HasLastWords,
+    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster},
     upstreams::Upstreams,
 };
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data, web::Path};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodySize, MessageBody},
+    http::{Method, StatusCode},
+    web::{Bytes, Data, Path},
+};
 use kv_authz::kubernetes::KubernetesVerb;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The parameter by which the deletion of a whole collection is asked for: leaving out a name is not enough.
+const WHOLE_COLLECTION: &str = "deletecollection=true";
 
 /// A collection in a namespace.
 ///
@@ -22,7 +35,7 @@ pub async fn namespaced_collection(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let (cluster, namespace, resource) = path.into_inner();
-    reach(caller, &upstreams, &request, body, (cluster, Some(namespace), resource, None)).await
+    reach(caller, &upstreams, &request, body, (cluster, Some(namespace), resource, None, None)).await
 }
 
 /// An object in a namespace.
@@ -37,7 +50,22 @@ pub async fn namespaced_object(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let (cluster, namespace, resource, name) = path.into_inner();
-    reach(caller, &upstreams, &request, body, (cluster, Some(namespace), resource, Some(name))).await
+    reach(caller, &upstreams, &request, body, (cluster, Some(namespace), resource, Some(name), None)).await
+}
+
+/// A part of an object in a namespace.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn namespaced_part(
+    caller: Caller,
+    upstreams: Data<Upstreams>,
+    request: HttpRequest,
+    path: Path<(String, String, String, String, String)>,
+    body: Body,
+) -> Result<HttpResponse, Failure> {
+    let (cluster, namespace, resource, name, part) = path.into_inner();
+    reach(caller, &upstreams, &request, body, (cluster, Some(namespace), resource, Some(name), Some(part))).await
 }
 
 /// A collection in no namespace, or across all.
@@ -52,7 +80,7 @@ pub async fn cluster_collection(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let (cluster, resource) = path.into_inner();
-    reach(caller, &upstreams, &request, body, (cluster, None, resource, None)).await
+    reach(caller, &upstreams, &request, body, (cluster, None, resource, None, None)).await
 }
 
 /// An object in no namespace.
@@ -67,37 +95,106 @@ pub async fn cluster_object(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let (cluster, resource, name) = path.into_inner();
-    reach(caller, &upstreams, &request, body, (cluster, None, resource, Some(name))).await
+    reach(caller, &upstreams, &request, body, (cluster, None, resource, Some(name), None)).await
 }
 
-type Segments = (String, Option<String>, String, Option<String>);
+/// A part of an object in no namespace.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn cluster_part(
+    caller: Caller,
+    upstreams: Data<Upstreams>,
+    request: HttpRequest,
+    path: Path<(String, String, String, String)>,
+    body: Body,
+) -> Result<HttpResponse, Failure> {
+    let (cluster, resource, name, part) = path.into_inner();
+    reach(caller, &upstreams, &request, body, (cluster, None, resource, Some(name), Some(part))).await
+}
+
+type Segments = (String, Option<String>, String, Option<String>, Option<String>);
 
 async fn reach(
     caller: Caller,
     upstreams: &Upstreams,
     request: &HttpRequest,
     body: Body,
-    (cluster, namespace, resource, name): Segments,
+    (cluster, namespace, resource, name, part): Segments,
 ) -> Result<HttpResponse, Failure> {
     refuse_impersonation(request)?;
+    let mut query = request.query_string().to_owned();
     let verb = match (request.method(), &name) {
         (&Method::GET, Some(_)) => KubernetesVerb::Get,
         (&Method::GET, None) => KubernetesVerb::List,
         (&Method::POST, _) => KubernetesVerb::Create,
         (&Method::PUT, _) => KubernetesVerb::Update,
         (&Method::PATCH, _) => KubernetesVerb::Patch,
-        _ => KubernetesVerb::Delete,
+        (_, Some(_)) => KubernetesVerb::Delete,
+        (_, None) => {
+            query = query.split('&').filter(|pair| *pair != WHOLE_COLLECTION).collect::<Vec<_>>().join("&");
+            KubernetesVerb::DeleteCollection
+        }
     };
-    let query = request.query_string().to_owned();
-    let wanted = Wanted { cluster, namespace, resource, name, verb, query, body };
-    let answer = reach_cluster(&caller, upstreams, wanted).await?;
-    let status = actix_web::http::StatusCode::from_u16(answer.status)
+    caller.about(
+        kv_authz::kubernetes::event(verb, None),
+        kv_authz::audit::Target { cluster: Some(cluster.clone()), ..kv_authz::audit::Target::of(&resource) },
+    );
+    if verb == KubernetesVerb::DeleteCollection && query == request.query_string() {
+        let detail = format!("Name the object to delete. To delete all there are, say so: `?{WHOLE_COLLECTION}`.");
+        return Err(Failure::invalid("name_missing", detail));
+    }
+    let place = Place::Ours { namespace, resource, name, part };
+    respond(reach_cluster(&caller, upstreams, Wanted { cluster, place, verb, query, body }).await?)
+}
+
+/// The answer of a cluster as ours.
+///
+/// # Errors
+/// [`Failure::Internal`] for a status that is none.
+pub(super) fn respond(answer: Answer) -> Result<HttpResponse, Failure> {
+    let status = StatusCode::from_u16(answer.status)
         .map_err(|_| Failure::Internal { step: "reading a cluster's status", source: None })?;
-    Ok(HttpResponse::build(status).content_type("application/json").body(answer.body))
+    let mut response = HttpResponse::build(status);
+    response.content_type(answer.content_type.as_ref());
+    Ok(match answer.body {
+        AnswerBody::Whole(body) => response.body(body),
+        AnswerBody::Flowing { pieces, has_last_words } => {
+            let mut response = response.body(Flowing(pieces));
+            if has_last_words {
+                response.extensions_mut().insert(HasLastWords);
+            }
+            response
+        }
+    })
+}
+
+/// A body that flows. One that stops without its end breaks the connection, so that nobody takes it for whole.
+struct Flowing(Pieces);
+
+/// The cluster's answer did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster's answer broke off")]
+struct BrokenOff;
+
+impl MessageBody for Flowing {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.get_mut().0.poll_recv(context).map(|piece| match piece {
+            Some(Piece::Data(bytes)) => Some(Ok(bytes)),
+            Some(Piece::End) => None,
+            None => Some(Err(BrokenOff.into())),
+        })
+    }
 }
 
 /// Whom a request acts as is decided here and nowhere else.
-fn refuse_impersonation(request: &HttpRequest) -> Result<(), Failure> {
+pub(super) fn refuse_impersonation(request: &HttpRequest) -> Result<(), Failure> {
     let impersonates = |name: &str| name.replace('_', "-").starts_with("impersonate-");
     if request.headers().keys().any(|name| impersonates(name.as_str())) {
         return Err(Failure::invalid(
@@ -144,6 +241,17 @@ pub mod describe {
             ["cluster", "namespace", "resource", "name"];
         delete_namespaced: delete "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}",
             "Delete an object of a namespace.", ["cluster", "namespace", "resource", "name"];
+        delete_collection_namespaced: delete "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}",
+            "Delete all objects of a kind in a namespace, if asked for with `deletecollection=true`.",
+            ["cluster", "namespace", "resource"];
+        get_part_namespaced: get "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
+            "Read a part of an object: `scale`, `status`, `log`.", ["cluster", "namespace", "resource", "name", "part"];
+        create_part_namespaced: post "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
+            "Create a part of an object: `eviction`, `token`.", ["cluster", "namespace", "resource", "name", "part"];
+        replace_part_namespaced: put "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
+            "Replace a part of an object.", ["cluster", "namespace", "resource", "name", "part"];
+        patch_part_namespaced: patch "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
+            "Change a part of an object: `scale`, `status`.", ["cluster", "namespace", "resource", "name", "part"];
         list_clusterwide: get "/api/v1/clusters/{cluster}/{resource}",
             "List objects that live in no namespace, or of all namespaces you have.", ["cluster", "resource"];
         create_clusterwide: post "/api/v1/clusters/{cluster}/{resource}",
@@ -156,5 +264,15 @@ pub mod describe {
             "Change an object that lives in no namespace.", ["cluster", "resource", "name"];
         delete_clusterwide: delete "/api/v1/clusters/{cluster}/{resource}/{name}",
             "Delete an object that lives in no namespace.", ["cluster", "resource", "name"];
+        delete_collection_clusterwide: delete "/api/v1/clusters/{cluster}/{resource}",
+            "Delete all objects of a kind, if asked for with `deletecollection=true`.", ["cluster", "resource"];
+        get_part_clusterwide: get "/api/v1/clusters/{cluster}/{resource}/{name}/{part}",
+            "Read a part of an object that lives in no namespace.", ["cluster", "resource", "name", "part"];
+        create_part_clusterwide: post "/api/v1/clusters/{cluster}/{resource}/{name}/{part}",
+            "Create a part of an object that lives in no namespace.", ["cluster", "resource", "name", "part"];
+        replace_part_clusterwide: put "/api/v1/clusters/{cluster}/{resource}/{name}/{part}",
+            "Replace a part of an object that lives in no namespace.", ["cluster", "resource", "name", "part"];
+        patch_part_clusterwide: patch "/api/v1/clusters/{cluster}/{resource}/{name}/{part}",
+            "Change a part of an object that lives in no namespace.", ["cluster", "resource", "name", "part"];
     }
 }

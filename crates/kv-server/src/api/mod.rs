@@ -8,6 +8,7 @@ pub mod clusters;
 pub mod health;
 pub mod input;
 pub mod kubernetes;
+pub mod native;
 pub mod openapi;
 pub mod roles;
 pub mod second_factor;

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the handlers' own descriptions. A route without one fails a test.
 
 use super::{
-    api_keys, audit, auth, clusters, health, kubernetes, roles, second_factor, user_keys, user_sessions, users,
+    api_keys, audit, auth, clusters, health, kubernetes, native, roles, second_factor, user_keys, user_sessions, users,
     webhooks,
 };
 use actix_web::HttpResponse;
@@ -35,6 +35,13 @@ use utoipa::{
         kubernetes::describe::list_clusterwide, kubernetes::describe::create_clusterwide,
         kubernetes::describe::get_clusterwide, kubernetes::describe::replace_clusterwide,
         kubernetes::describe::patch_clusterwide, kubernetes::describe::delete_clusterwide,
+        kubernetes::describe::delete_collection_namespaced, kubernetes::describe::delete_collection_clusterwide,
+        kubernetes::describe::get_part_namespaced, kubernetes::describe::create_part_namespaced,
+        kubernetes::describe::replace_part_namespaced, kubernetes::describe::patch_part_namespaced,
+        kubernetes::describe::get_part_clusterwide, kubernetes::describe::create_part_clusterwide,
+        kubernetes::describe::replace_part_clusterwide, kubernetes::describe::patch_part_clusterwide,
+        native::describe::native_get, native::describe::native_post, native::describe::native_put,
+        native::describe::native_patch, native::describe::native_delete,
     ),
     modifiers(&Schemes),
 )]

@@ -3,7 +3,7 @@
 //! Nothing here changes a body: it is read strictly, so that the cluster cannot read something else in it, and then sent
 //! byte for byte.
 
-use kv_authz::kubernetes::KubernetesVerb;
+use kv_authz::{Subresource, kubernetes::KubernetesVerb};
 use serde_json::{Map, Value};
 
 use super::{json, path::ObjectPath};
@@ -82,6 +82,15 @@ pub fn check(bytes: &[u8], content_type: Option<&str>, path: &ObjectPath) -> Res
     if bytes.len() > MAX_BODY {
         return Err(BodyError::TooLarge);
     }
+    // How it is to be deleted, not what: there is nothing in it to compare.
+    if matches!(path.verb(), KubernetesVerb::Delete | KubernetesVerb::DeleteCollection) {
+        let value = json::parse(bytes)?;
+        let kind = value.get("kind").and_then(Value::as_str);
+        return match (value.is_object(), kind) {
+            (true, None | Some("DeleteOptions")) => Ok(CheckedBody { content_type, value }),
+            _ => Err(BodyError::Shape("`DeleteOptions`")),
+        };
+    }
     let value = json::parse(bytes)?;
     match (content_type, &value) {
         (JSON_PATCH, Value::Array(operations)) => operations.iter().try_for_each(operation)?,
@@ -102,7 +111,10 @@ fn upstream_type(content_type: &str, verb: KubernetesVerb) -> Option<&'static st
     }
     let essence = essence.trim().to_ascii_lowercase();
     match (verb, essence.as_str()) {
-        (KubernetesVerb::Create | KubernetesVerb::Update, JSON) => Some(JSON),
+        (
+            KubernetesVerb::Create | KubernetesVerb::Update | KubernetesVerb::Delete | KubernetesVerb::DeleteCollection,
+            JSON,
+        ) => Some(JSON),
         (KubernetesVerb::Patch, JSON | MERGE_PATCH) => Some(MERGE_PATCH),
         (KubernetesVerb::Patch, JSON_PATCH) => Some(JSON_PATCH),
         (KubernetesVerb::Patch, STRATEGIC_PATCH) => Some(STRATEGIC_PATCH),
@@ -124,8 +136,11 @@ fn same_object(object: &Map<String, Value>, path: &ObjectPath) -> Result<(), Bod
         Some(_) => Err(BodyError::Mismatch(field)),
     };
     let served = path.served();
-    same(object.get("kind"), Some(served.kind()), "kind")?;
-    same(object.get("apiVersion"), Some(&served.api_version()), "apiVersion")?;
+    // A part of an object may be of another kind than the object: a Scale, an Eviction.
+    if matches!(path.subresource(), None | Some(Subresource::Status)) {
+        same(object.get("kind"), Some(served.kind()), "kind")?;
+        same(object.get("apiVersion"), Some(&served.api_version()), "apiVersion")?;
+    }
     let metadata = match object.get("metadata") {
         None => return Ok(()),
         Some(Value::Null) if !patch => return Ok(()),
@@ -136,7 +151,7 @@ fn same_object(object: &Map<String, Value>, path: &ObjectPath) -> Result<(), Bod
     same(metadata.get("namespace"), namespace, "metadata.namespace")?;
     match (path.verb(), path.name()) {
         // A creation's name stands in the body alone.
-        (KubernetesVerb::Create, _) => Ok(()),
+        (KubernetesVerb::Create, None) => Ok(()),
         (_, name) => same(metadata.get("name"), name.map(super::names::ObjectName::as_str), "metadata.name"),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::{
+    Names,
     discovery::Served,
     mask,
     names::{Group, Namespace, ObjectName, Plural, Version},
@@ -13,7 +14,8 @@ fn path(verb: KubernetesVerb) -> ObjectPath {
     let (group, version) = (Group::parse("apps").unwrap(), Version::parse("v1").unwrap());
     let served = Served::of(Plural::parse("things").unwrap(), group, version, true);
     let name = (verb != Create).then(|| ObjectName::parse("web", "apps").unwrap());
-    ObjectPath::new(&served, Some(Namespace::parse("team").unwrap()), name, verb).unwrap()
+    let names = Names { namespace: Some(Namespace::parse("team").unwrap()), name, ..Names::default() };
+    ObjectPath::new(&served, names, verb).unwrap()
 }
 
 fn checked(verb: KubernetesVerb, content_type: &str, body: &Value) -> Result<CheckedBody, BodyError> {

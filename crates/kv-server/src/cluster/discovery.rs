@@ -1,18 +1,19 @@
 //! What a cluster serves: its version, and its resources, built-in and custom, as the cluster itself lists them.
 //!
-//! What a cluster says is not trusted: names that could not stand in a path are left out. Subresources are left out too;
-//! they need rights of their own. How long an answer is kept is the caller's business.
+//! What a cluster says is not trusted: names that could not stand in a path are left out. How long an answer is kept is the
+//! caller's business.
 
 use futures_util::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResource, APIResourceList};
 use k8s_openapi::apimachinery::pkg::version::Info;
-use kv_authz::kubernetes::KubernetesVerb;
+use kv_authz::{Subresource, kubernetes::KubernetesVerb};
 use serde::de::DeserializeOwned;
 
 use super::{
+    call::Call,
     names::{Group, Plural, ResourceName, Version},
     path::UpstreamPath,
-    upstream::{Call, CallLimits, Upstream, UpstreamError},
+    upstream::{CallLimits, Upstream, UpstreamError},
 };
 
 /// How many lists of resources are asked for at the same time.
@@ -29,6 +30,7 @@ pub struct Served {
     kind: String,
     namespaced: bool,
     verbs: Vec<String>,
+    subresources: Vec<Subresource>,
 }
 
 impl Served {
@@ -78,8 +80,17 @@ impl Served {
             KubernetesVerb::Update => "update",
             KubernetesVerb::Patch => "patch",
             KubernetesVerb::Delete => "delete",
+            KubernetesVerb::Watch => "watch",
+            KubernetesVerb::DeleteCollection => "deletecollection",
+            KubernetesVerb::Discover | KubernetesVerb::Review => return false,
         };
         self.verbs.iter().any(|served| served == word)
+    }
+
+    /// Whether its objects have this part.
+    #[must_use]
+    pub fn has(&self, part: &Subresource) -> bool {
+        self.subresources.contains(part)
     }
 
     /// What `apiVersion` says in its objects.
@@ -100,8 +111,17 @@ impl Served {
     /// A resource as a cluster might serve it.
     #[cfg(test)]
     pub(crate) fn of(plural: Plural, group: Group, version: Version, namespaced: bool) -> Self {
-        let verbs = ["get", "list", "create", "update", "patch", "delete"].map(str::to_owned).to_vec();
-        Self { plural, group, version, kind: "Thing".to_owned(), namespaced, verbs }
+        let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+        let parts = ["status", "scale", "log", "exec", "attach", "portforward", "proxy", "eviction", "token"];
+        Self {
+            plural,
+            group,
+            version,
+            kind: "Thing".to_owned(),
+            namespaced,
+            verbs: verbs.map(str::to_owned).to_vec(),
+            subresources: parts.into_iter().filter_map(Subresource::parse).collect(),
+        }
     }
 
     /// Whether its group came with Kubernetes, by its name: the same rule as for permissions.
@@ -167,15 +187,23 @@ impl Discovery {
         }
     }
 
+    /// Adds a version of a group. Preferred versions come first, and are found first.
     fn add(&mut self, group: &Group, version: &Version, resources: Vec<APIResource>) {
+        let parts: Vec<(String, Subresource)> = resources
+            .iter()
+            .filter_map(|resource| resource.name.split_once('/'))
+            .filter_map(|(plural, part)| Some((plural.to_owned(), Subresource::parse(part)?)))
+            .collect();
+        let first = self.resources.len();
         for resource in resources {
             // A subresource, or a name no path can have: either way not a plural.
             let Ok(plural) = Plural::parse(&resource.name) else { continue };
-            // Preferred versions come first; a later one only adds what they lack.
-            if self.resources.iter().any(|known| known.group == *group && known.plural == plural) {
+            if self.resources.iter().skip(first).any(|known| known.plural == plural) {
                 continue;
             }
+            let own = parts.iter().filter(|(of, _)| of == plural.as_str()).map(|(_, part)| part.clone());
             self.resources.push(Served {
+                subresources: own.collect(),
                 plural,
                 group: group.clone(),
                 version: version.clone(),
@@ -198,6 +226,13 @@ impl Discovery {
                 self.resources.iter().find(|served| served.plural.as_str() == plural && served.group.as_str() == group)
             }
         }
+    }
+
+    /// Finds a resource in this very version of its group.
+    #[must_use]
+    pub fn find_exact(&self, group: &Group, version: &Version, plural: &Plural) -> Option<&Served> {
+        let mut found = self.resources.iter();
+        found.find(|served| served.plural == *plural && served.group == *group && served.version == *version)
     }
 
     /// Everything the cluster serves.

@@ -22,28 +22,56 @@ const MAX_COPIES: usize = 3;
 #[error("the cluster's answer cannot be masked")]
 pub struct MaskError;
 
-/// Masks an answer to a request for Secrets: one, a list of them, or a `Status`.
+/// Masks an answer to a request for Secrets: one, a list of them, a table, their metadata alone, or a `Status`.
 ///
 /// # Errors
-/// [`MaskError`] for everything else, a `Table` among it.
+/// [`MaskError`] for everything else.
 pub fn mask_answer(body: &[u8]) -> Result<Vec<u8>, MaskError> {
     let mut answer: Value = serde_json::from_slice(body).map_err(|_| MaskError)?;
-    let object = answer.as_object_mut().ok_or(MaskError)?;
-    match object.get("kind").and_then(Value::as_str) {
-        Some("Secret") => mask_secret(object, 0)?,
-        Some("SecretList") => match object.get_mut("items") {
-            Some(Value::Array(items)) => {
-                for item in items {
-                    mask_secret(item.as_object_mut().ok_or(MaskError)?, 0)?;
-                }
-            }
-            Some(Value::Null) | None => {}
-            Some(_) => return Err(MaskError),
-        },
-        Some("Status") => {}
-        _ => return Err(MaskError),
-    }
+    mask_object(&mut answer)?;
     serde_json::to_vec(&answer).map_err(|_| MaskError)
+}
+
+/// Masks one event of a watch of Secrets.
+///
+/// # Errors
+/// [`MaskError`] for anything else.
+pub fn mask_event(line: &[u8]) -> Result<Vec<u8>, MaskError> {
+    let mut event: Value = serde_json::from_slice(line).map_err(|_| MaskError)?;
+    mask_object(event.get_mut("object").ok_or(MaskError)?)?;
+    let mut masked = serde_json::to_vec(&event).map_err(|_| MaskError)?;
+    masked.push(b'\n');
+    Ok(masked)
+}
+
+fn mask_object(answer: &mut Value) -> Result<(), MaskError> {
+    let object = answer.as_object_mut().ok_or(MaskError)?;
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let field = match kind.as_str() {
+        // The metadata alone has the copies of the object that tools keep there.
+        "Secret" | "PartialObjectMetadata" => return mask_secret(object, 0),
+        "Status" => return Ok(()),
+        "SecretList" | "PartialObjectMetadataList" => "items",
+        "Table" => "rows",
+        _ => return Err(MaskError),
+    };
+    let items = match object.get_mut(field) {
+        Some(Value::Array(items)) => items,
+        Some(Value::Null) | None => return Ok(()),
+        Some(_) => return Err(MaskError),
+    };
+    for item in items {
+        let item = match (field, item) {
+            // Of the cells none holds a value: name, type, how many values, age.
+            ("rows", row) => match row.get_mut("object") {
+                Some(Value::Null) | None => continue,
+                Some(object) => object,
+            },
+            (_, item) => item,
+        };
+        mask_secret(item.as_object_mut().ok_or(MaskError)?, 0)?;
+    }
+    Ok(())
 }
 
 fn mask_secret(secret: &mut Map<String, Value>, depth: usize) -> Result<(), MaskError> {
@@ -196,7 +224,8 @@ mod tests {
             "[]",
             "\"x\"",
             "{}",
-            "{\"kind\":\"Table\",\"rows\":[]}",
+            "{\"kind\":\"Table\",\"rows\":[{\"object\":7}]}",
+            "{\"kind\":\"PodList\",\"items\":[]}",
             "{\"kind\":\"List\",\"items\":[]}",
             "{\"kind\":\"WatchEvent\"}",
             "{\"kind\":7}",

@@ -14,9 +14,11 @@
 //!
 //! Never here: who may do what, HTTP of our own callers, a secret in a message, a header that a caller sent.
 
+mod accept;
 mod access;
 mod address;
 pub mod body;
+mod call;
 mod discovery;
 #[cfg(test)]
 mod fixtures;
@@ -25,20 +27,29 @@ mod json;
 mod kubeconfig;
 pub mod mask;
 mod names;
+mod native;
 mod path;
 mod query;
 mod refusal;
+pub mod tunnel;
 pub mod union;
+mod upgrade;
 mod upstream;
 
+pub use accept::{Accept, NotAcceptable};
 pub use access::{AccessError, ClusterAccess};
 pub use address::{AddressPolicy, InvalidNetwork, Networks, RefusedAddress};
+pub use call::Call;
 pub use discovery::{Discovery, Served, version};
 pub use identity::{Identity, IdentityError};
 pub use json::JsonError;
 pub use kubeconfig::KubeconfigSource;
-pub use names::{ClusterName, Group, NameError, Namespace, ObjectName, Plural, ResourceName, Version, What};
-pub use path::{ObjectPath, PathError, UpstreamPath};
-pub use query::{QueryError, UpstreamQuery};
+pub use names::{
+    ClusterName, Group, NameError, Namespace, ObjectName, Plural, ProxySegment, ResourceName, Version, What,
+};
+pub use native::{NativePath, NativePathError};
+pub use path::{Document, Names, ObjectPath, PathError, UpstreamPath};
+pub use query::{QueryError, UpstreamQuery, asks_to_watch};
 pub use refusal::ClusterRefusal;
-pub use upstream::{Answer, CONNECT_TIMEOUT, Call, CallLimits, Upstream, UpstreamError};
+pub use upgrade::{Switched, Upgrade};
+pub use upstream::{Answer, CONNECT_TIMEOUT, CallLimits, Opened, Upstream, UpstreamError};

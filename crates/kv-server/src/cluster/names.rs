@@ -124,6 +124,12 @@ impl ResourceName {
     }
 }
 
+name!(
+    /// A segment behind `proxy`: the path of whatever runs there.
+    ProxySegment,
+    |text| check(is_path_segment(text), NameError::PathSegment(What::Object))
+);
+
 /// The name of an object; which names there are depends on its API group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
@@ -142,6 +148,14 @@ impl ObjectName {
             _ => check(is_subdomain(text), NameError::Subdomain(What::Object)),
         };
         valid.map(|()| Self(text.to_owned()))
+    }
+
+    /// Checks what stands before `proxy`: a name, which may have a scheme before it and a port behind it, `https:web:8443`.
+    ///
+    /// # Errors
+    /// [`NameError`] with the rule it breaks.
+    pub fn parse_with_port(text: &str) -> Result<Self, NameError> {
+        check(is_path_segment(text), NameError::PathSegment(What::Object)).map(|()| Self(text.to_owned()))
     }
 
     /// The name as a text.

@@ -16,7 +16,8 @@ fn path(
 ) -> Result<String, PathError> {
     let namespace = namespace.map(|text| Namespace::parse(text).unwrap());
     let name = name.map(|text| ObjectName::parse(text, served.group().as_str()).unwrap());
-    ObjectPath::new(served, namespace, name, verb).map(|path| path.upstream(&UpstreamQuery::default()).0)
+    ObjectPath::new(served, Names { namespace, name, ..Names::default() }, verb)
+        .map(|path| path.upstream(&UpstreamQuery::default()).0)
 }
 
 #[test]
@@ -47,10 +48,10 @@ fn attack_126_no_name_is_never_everything() {
 
 #[test]
 fn a_list_is_narrowed_to_a_namespace() {
-    let pods = ObjectPath::new(&served("pods", "", true), None, None, KubernetesVerb::List).unwrap();
+    let pods = ObjectPath::new(&served("pods", "", true), Names::default(), KubernetesVerb::List).unwrap();
     let one = pods.within(Namespace::parse("a").unwrap()).unwrap();
     assert_eq!(one.upstream(&UpstreamQuery::default()).as_str(), "/api/v1/namespaces/a/pods");
-    let nodes = ObjectPath::new(&served("nodes", "", false), None, None, KubernetesVerb::List).unwrap();
+    let nodes = ObjectPath::new(&served("nodes", "", false), Names::default(), KubernetesVerb::List).unwrap();
     assert_eq!(nodes.within(Namespace::parse("a").unwrap()), None);
 }
 
@@ -129,9 +130,9 @@ fn attack_112_113_114_random_segments_are_refused_or_read_back_alike() {
         let checked = (|| {
             let parsed = Group::parse(&group).ok()?;
             let served = Served::of(Plural::parse(&plural).ok()?, parsed, Version::parse(&version).ok()?, true);
-            let name = ObjectName::parse(&name, &group).ok()?;
-            let namespace = Namespace::parse(&namespace).ok()?;
-            ObjectPath::new(&served, Some(namespace), Some(name), KubernetesVerb::Get).ok()
+            let name = Some(ObjectName::parse(&name, &group).ok()?);
+            let namespace = Some(Namespace::parse(&namespace).ok()?);
+            ObjectPath::new(&served, Names { namespace, name, ..Names::default() }, KubernetesVerb::Get).ok()
         })();
         let Some(path) = checked else {
             refused += 1;

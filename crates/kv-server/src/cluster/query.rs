@@ -1,11 +1,12 @@
 //! The query of a request: a list of allowed parameters for each verb, checked one by one and written anew.
 //!
-//! Nothing passes here that is not on the list, not even unread: a watch, a followed log or another namespace cannot be
-//! asked for through a parameter. No part of the caller's query is copied as it came.
+//! Nothing passes here that is not on the list, not even unread: another namespace, or a watch where a list was allowed,
+//! cannot be asked for through a parameter. No part of the caller's query is copied as it came. What is sent through a
+//! cluster to what runs in it has its own parameters, which pass as any text.
 
 use actix_web::web;
-use kv_authz::kubernetes::KubernetesVerb;
-use std::fmt::Write as _;
+use kv_authz::{Subresource, kubernetes::KubernetesVerb};
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::names::Namespace;
 
@@ -35,89 +36,168 @@ enum Takes {
     /// Anything; it is dropped.
     Dropped,
     Number,
+    /// As clients of several languages write it.
     Bool,
     OneOf(&'static [&'static str]),
     /// A text up to this many bytes, without control characters.
     Text(usize),
+    /// The same, and it may be given more than once.
+    Each(usize),
 }
 
 impl Takes {
-    fn accepts(self, value: &str) -> bool {
-        match self {
+    /// The value as it is sent, if it is one.
+    fn read(self, value: String) -> Option<String> {
+        let accepted = match self {
             Takes::Dropped => true,
             Takes::Number => (1..=9).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit()),
-            Takes::Bool => matches!(value, "true" | "false"),
-            Takes::OneOf(values) => values.contains(&value),
+            Takes::Bool => return truth(&value).map(|truth| truth.to_string()),
+            Takes::OneOf(values) => values.contains(&value.as_str()),
             // U+FFFD stands where the query was not UTF-8.
             Takes::Text(max) => value.len() <= max && !value.chars().any(|c| c.is_control() || c == '\u{fffd}'),
-        }
+            // An argument of a command may have lines.
+            Takes::Each(max) => value.len() <= max && !value.chars().any(|c| c == '\0' || c == '\u{fffd}'),
+        };
+        accepted.then_some(value)
+    }
+}
+
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "true" | "True" | "1" => Some(true),
+        "false" | "False" | "0" => Some(false),
+        _ => None,
     }
 }
 
 type Parameter = (&'static str, Takes);
 
-const GET: &[Parameter] = &[("pretty", Takes::Dropped)];
+/// Ours to keep, or for eyes alone.
+const ALWAYS: &[Parameter] = &[("pretty", Takes::Dropped), ("timeout", Takes::Dropped)];
+const TABLE: Parameter = ("includeObject", Takes::OneOf(&["None", "Metadata", "Object"]));
+const VERSION: Parameter = ("resourceVersion", Takes::Text(128));
+const GET: &[Parameter] = &[VERSION, TABLE];
 const LIST: &[Parameter] = &[
-    ("pretty", Takes::Dropped),
     ("limit", Takes::Number),
     ("continue", Takes::Text(8 * 1024)),
     ("labelSelector", Takes::Text(4 * 1024)),
     ("fieldSelector", Takes::Text(4 * 1024)),
-    ("resourceVersion", Takes::Text(128)),
+    VERSION,
     ("resourceVersionMatch", Takes::OneOf(&["Exact", "NotOlderThan"])),
+    ("timeoutSeconds", Takes::Number),
+    TABLE,
 ];
-const DRY_RUN: Parameter = ("dryRun", Takes::OneOf(&["All"]));
-const WRITE: &[Parameter] =
-    &[DRY_RUN, ("fieldManager", Takes::Text(128)), ("fieldValidation", Takes::OneOf(&["Ignore", "Strict", "Warn"]))];
-const PATCH: &[Parameter] = &[WRITE[0], WRITE[1], WRITE[2], ("force", Takes::Bool)];
+const WATCH: &[Parameter] =
+    &[("watch", Takes::Bool), ("allowWatchBookmarks", Takes::Bool), ("sendInitialEvents", Takes::Bool)];
+const WRITE: &[Parameter] = &[
+    ("dryRun", Takes::OneOf(&["All"])),
+    ("fieldManager", Takes::Text(128)),
+    ("fieldValidation", Takes::OneOf(&["Ignore", "Strict", "Warn"])),
+    TABLE,
+];
+const PATCH: &[Parameter] = &[("force", Takes::Bool)];
 const DELETE: &[Parameter] = &[
-    DRY_RUN,
+    ("dryRun", Takes::OneOf(&["All"])),
     ("gracePeriodSeconds", Takes::Number),
     ("propagationPolicy", Takes::OneOf(&["Background", "Foreground", "Orphan"])),
+    ("orphanDependents", Takes::Bool),
 ];
+const DISCOVER: &[Parameter] = &[("hash", Takes::Text(256))];
+const LOG: &[Parameter] = &[
+    ("container", Takes::Text(63)),
+    ("follow", Takes::Bool),
+    ("previous", Takes::Bool),
+    ("sinceSeconds", Takes::Number),
+    ("sinceTime", Takes::Text(64)),
+    ("timestamps", Takes::Bool),
+    ("tailLines", Takes::Number),
+    ("limitBytes", Takes::Number),
+    ("stream", Takes::OneOf(&["All", "Stdout", "Stderr"])),
+];
+const EXEC: &[Parameter] = &[("command", Takes::Each(8 * 1024))];
+const STREAMS: &[Parameter] = &[
+    ("container", Takes::Text(63)),
+    ("stdin", Takes::Bool),
+    ("stdout", Takes::Bool),
+    ("stderr", Takes::Bool),
+    ("tty", Takes::Bool),
+];
+const PORT_FORWARD: &[Parameter] = &[("ports", Takes::Each(64))];
 
-fn allowed(verb: KubernetesVerb) -> &'static [Parameter] {
-    match verb {
-        KubernetesVerb::Get => GET,
-        KubernetesVerb::List => LIST,
-        KubernetesVerb::Create | KubernetesVerb::Update => WRITE,
-        KubernetesVerb::Patch => PATCH,
-        KubernetesVerb::Delete => DELETE,
-    }
+/// The lists of parameters that pass; `None` where any does.
+fn allowed(verb: KubernetesVerb, part: Option<&Subresource>) -> Option<[&'static [Parameter]; 3]> {
+    Some(match (part, verb) {
+        (Some(Subresource::Proxy), _) => return None,
+        (Some(Subresource::Exec), _) => [ALWAYS, STREAMS, EXEC],
+        (Some(Subresource::Attach), _) => [ALWAYS, STREAMS, &[]],
+        (Some(Subresource::PortForward), _) => [ALWAYS, PORT_FORWARD, &[]],
+        (Some(Subresource::Log), _) => [ALWAYS, LOG, &[]],
+        (_, KubernetesVerb::Get) => [ALWAYS, GET, &[]],
+        (_, KubernetesVerb::List) => [ALWAYS, LIST, &[]],
+        (_, KubernetesVerb::Watch) => [ALWAYS, LIST, WATCH],
+        (_, KubernetesVerb::Create | KubernetesVerb::Update) => [ALWAYS, WRITE, &[]],
+        (_, KubernetesVerb::Patch) => [ALWAYS, WRITE, PATCH],
+        (_, KubernetesVerb::Delete) => [ALWAYS, DELETE, &[]],
+        (_, KubernetesVerb::DeleteCollection) => [ALWAYS, LIST, DELETE],
+        (_, KubernetesVerb::Discover | KubernetesVerb::Review) => [ALWAYS, DISCOVER, WRITE],
+    })
 }
 
 /// A query as it is sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamQuery {
-    parameters: Vec<(&'static str, String)>,
+    parameters: Vec<(Cow<'static, str>, String)>,
     text: String,
 }
 
+/// Whether a raw query asks for a watch instead of a list.
+#[must_use]
+pub fn asks_to_watch(raw: &str) -> bool {
+    let given = pairs(raw).unwrap_or_default();
+    given.iter().any(|(name, value)| name == "watch" && truth(value) == Some(true))
+}
+
+fn pairs(raw: &str) -> Result<Vec<(String, String)>, QueryError> {
+    if raw.len() > MAX_QUERY {
+        return Err(QueryError::Malformed);
+    }
+    Ok(web::Query::<Vec<(String, String)>>::from_query(raw).map_err(|_| QueryError::Malformed)?.into_inner())
+}
+
 impl UpstreamQuery {
-    /// Checks a raw query, as it stood in the request.
+    /// Checks a raw query, as it stood in the request, for what is done to an object or a part of it.
     ///
     /// # Errors
     /// [`QueryError`] naming the parameter.
-    pub fn parse(verb: KubernetesVerb, raw: &str) -> Result<Self, QueryError> {
-        if raw.len() > MAX_QUERY {
-            return Err(QueryError::Malformed);
-        }
-        let given =
-            web::Query::<Vec<(String, String)>>::from_query(raw).map_err(|_| QueryError::Malformed)?.into_inner();
+    pub fn parse(verb: KubernetesVerb, part: Option<&Subresource>, raw: &str) -> Result<Self, QueryError> {
+        let given = pairs(raw)?;
+        let Some(lists) = allowed(verb, part) else {
+            return Ok(Self::of(given.into_iter().map(|(name, value)| (name.into(), value)).collect()));
+        };
         let mut seen: Vec<(&'static str, Takes, String)> = Vec::new();
         for (name, value) in given {
-            let known = allowed(verb).iter().find(|(known, _)| *known == name);
+            let known = lists.into_iter().flatten().find(|(known, _)| *known == name);
             let &(name, takes) = known.ok_or_else(|| QueryError::Unknown(shown(&name)))?;
-            if seen.iter().any(|(other, ..)| *other == name) {
+            if !matches!(takes, Takes::Each(_)) && seen.iter().any(|(other, ..)| *other == name) {
                 return Err(QueryError::Duplicate(name));
             }
-            if !takes.accepts(&value) {
-                return Err(QueryError::Value(name));
-            }
+            let value = takes.read(value).ok_or(QueryError::Value(name))?;
             seen.push((name, takes, value));
         }
         let sent = seen.into_iter().filter(|(_, takes, _)| !matches!(takes, Takes::Dropped));
-        Ok(Self::of(sent.map(|(name, _, value)| (name, value)).collect()))
+        Ok(Self::of(sent.map(|(name, _, value)| (name.into(), value)).collect()))
+    }
+
+    /// Whether the answer goes on for as long as there is something to tell.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.parameters.iter().any(|(name, value)| matches!(&**name, "watch" | "follow") && value == "true")
+    }
+
+    /// Whether a watch shall begin with what there is already.
+    #[must_use]
+    pub fn wants_initial_events(&self) -> bool {
+        self.parameters.iter().any(|(name, value)| name == "sendInitialEvents" && value == "true")
     }
 
     /// The query of one part of a list that is put together from several: pages and versions of the parts are of no use
@@ -125,7 +205,7 @@ impl UpstreamQuery {
     #[must_use]
     pub fn of_part(&self) -> Self {
         let whole = ["limit", "continue", "resourceVersion", "resourceVersionMatch"];
-        Self::of(self.parameters.iter().filter(|(name, _)| !whole.contains(name)).cloned().collect())
+        Self::of(self.parameters.iter().filter(|(name, _)| !whole.contains(&&**name)).cloned().collect())
     }
 
     /// The query of a list of namespaces that finds this one alone.
@@ -137,7 +217,7 @@ impl UpstreamQuery {
             // Ours first: a backslash at the end of the other cannot swallow it.
             Some((_, selector)) if !selector.is_empty() => *selector = format!("{ours},{selector}"),
             Some((_, selector)) => *selector = ours,
-            None => parameters.push(("fieldSelector", ours)),
+            None => parameters.push(("fieldSelector".into(), ours)),
         }
         Self::of(parameters)
     }
@@ -154,13 +234,13 @@ impl UpstreamQuery {
         &self.text
     }
 
-    fn of(parameters: Vec<(&'static str, String)>) -> Self {
+    fn of(parameters: Vec<(Cow<'static, str>, String)>) -> Self {
         let mut text = String::new();
         for (name, value) in &parameters {
             if !text.is_empty() {
                 text.push('&');
             }
-            text.push_str(name);
+            encode(name, &mut text);
             text.push('=');
             encode(value, &mut text);
         }
@@ -187,83 +267,5 @@ fn shown(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use KubernetesVerb::{Create, Delete, Get, List, Patch, Update};
-
-    fn sent(verb: KubernetesVerb, raw: &str) -> String {
-        UpstreamQuery::parse(verb, raw).unwrap().text
-    }
-
-    #[test]
-    fn allowed_parameters_are_written_anew() {
-        assert_eq!(sent(Get, ""), "");
-        assert_eq!(sent(Get, "pretty=true"), "");
-        assert_eq!(sent(List, "labelSelector=app+in+(a,b)&limit=5"), "labelSelector=app%20in%20%28a%2Cb%29&limit=5");
-        assert_eq!(sent(List, "labelSelector=a%3Db%26watch%3D1"), "labelSelector=a%3Db%26watch%3D1");
-        assert_eq!(sent(Create, "dryRun=All&fieldManager=ci"), "dryRun=All&fieldManager=ci");
-        assert_eq!(sent(Patch, "force=true&fieldValidation=Strict"), "force=true&fieldValidation=Strict");
-        assert_eq!(sent(Delete, "gracePeriodSeconds=0"), "gracePeriodSeconds=0");
-        assert!(UpstreamQuery::parse(Update, "dryRun=All").unwrap().is_dry_run());
-    }
-
-    #[test]
-    fn attack_117_other_namespaces_and_duplicates_are_refused() {
-        for verb in [Get, List, Create, Update, Patch, Delete] {
-            let error = UpstreamQuery::parse(verb, "namespace=kube-system").unwrap_err();
-            assert_eq!(error, QueryError::Unknown("namespace".to_owned()));
-        }
-        assert_eq!(UpstreamQuery::parse(List, "limit=1&limit=2"), Err(QueryError::Duplicate("limit")));
-        assert_eq!(UpstreamQuery::parse(List, "limit=1&%6cimit=1"), Err(QueryError::Duplicate("limit")));
-        assert_eq!(UpstreamQuery::parse(Get, "pretty=1&pretty=1"), Err(QueryError::Duplicate("pretty")));
-    }
-
-    #[test]
-    fn attack_120_125_watches_and_force_are_refused() {
-        for raw in
-            ["watch=1", "watch=true", "%77atch=1", "follow=true", "allowWatchBookmarks=true", "Limit=1", "=", "a"]
-        {
-            assert!(matches!(UpstreamQuery::parse(List, raw), Err(QueryError::Unknown(_))), "{raw}");
-            assert!(UpstreamQuery::parse(Get, raw).is_err(), "{raw}");
-        }
-        assert!(UpstreamQuery::parse(Update, "force=true").is_err());
-        assert!(UpstreamQuery::parse(Delete, "fieldManager=a").is_err());
-    }
-
-    #[test]
-    fn values_that_cannot_be() {
-        for (verb, raw, name) in [
-            (List, "limit=-1", "limit"),
-            (List, "limit=1e9", "limit"),
-            (List, "limit=", "limit"),
-            (List, "labelSelector=a%00", "labelSelector"),
-            (List, "labelSelector=a%0d%0ab", "labelSelector"),
-            (List, "labelSelector=%ff", "labelSelector"),
-            (Create, "dryRun=true", "dryRun"),
-            (Patch, "force=1", "force"),
-            (Delete, "propagationPolicy=foreground", "propagationPolicy"),
-        ] {
-            assert_eq!(UpstreamQuery::parse(verb, raw), Err(QueryError::Value(name)), "{raw}");
-        }
-        assert_eq!(UpstreamQuery::parse(List, &"a".repeat(MAX_QUERY + 1)), Err(QueryError::Malformed));
-    }
-
-    #[test]
-    fn the_named_parameter_is_short_and_harmless() {
-        let error = UpstreamQuery::parse(Get, &format!("<script>%0a{}=1", "x".repeat(99))).unwrap_err();
-        assert_eq!(error, QueryError::Unknown(format!("?script??{}", "x".repeat(31))));
-    }
-
-    #[test]
-    fn attack_116_parts_of_a_list_have_no_pages() {
-        let whole = UpstreamQuery::parse(List, "limit=1&continue=abc&labelSelector=a&resourceVersion=5").unwrap();
-        assert_eq!(whole.of_part().as_str(), "labelSelector=a");
-        let namespace = Namespace::parse("team-a").unwrap();
-        assert_eq!(whole.only_namespace(&namespace).as_str(), "labelSelector=a&fieldSelector=metadata.name%3Dteam-a");
-        let other = UpstreamQuery::parse(List, "fieldSelector=metadata.name%3Dkube-system%5C").unwrap();
-        assert_eq!(
-            other.only_namespace(&namespace).as_str(),
-            "fieldSelector=metadata.name%3Dteam-a%2Cmetadata.name%3Dkube-system%5C"
-        );
-    }
-}
+#[path = "query_tests.rs"]
+mod tests;

@@ -4,11 +4,13 @@
 //! caller's), control characters, or anything that looks like a credential.
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How much of a cluster's message is passed on.
 const MAX_MESSAGE: usize = 1024;
 const REMOVED: &str = "[removed]";
+/// The reason of a refusal for which the cluster gave none.
+const OURS: &str = "cluster_refused";
 
 /// A refusal as the caller gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,56 @@ pub struct ClusterRefusal {
     pub reason: String,
     /// Why, for people.
     pub message: String,
+    /// What a client of Kubernetes acts on: which object, which fields, when to try again.
+    pub details: Option<Details>,
+}
+
+/// The details of a `Status` (`StatusDetails` of Kubernetes): its known fields, each a plain text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Cause {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// As many causes as are passed on.
+const MAX_CAUSES: usize = 64;
+
+impl Details {
+    fn cleaned(mut self) -> Self {
+        let clean = |text: &mut Option<String>| {
+            if let Some(text) = text {
+                *text = harmless(text);
+            }
+        };
+        [&mut self.name, &mut self.group, &mut self.kind, &mut self.uid].into_iter().for_each(clean);
+        self.causes.truncate(MAX_CAUSES);
+        for cause in &mut self.causes {
+            [&mut cause.reason, &mut cause.message, &mut cause.field].into_iter().for_each(clean);
+        }
+        self
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -26,6 +78,7 @@ pub struct ClusterRefusal {
 struct Status {
     message: Option<String>,
     reason: Option<String>,
+    details: Option<Details>,
 }
 
 impl ClusterRefusal {
@@ -36,6 +89,7 @@ impl ClusterRefusal {
             status,
             reason: reason.to_owned(),
             message: message.to_owned(),
+            details: None,
         };
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => ours(
@@ -54,15 +108,43 @@ impl ClusterRefusal {
                 let message = said.message.as_deref().map(harmless).filter(|text| !text.is_empty());
                 let reason = match status {
                     StatusCode::FORBIDDEN => "denied_by_cluster".to_owned(),
-                    _ => said.reason.filter(|text| is_reason(text)).unwrap_or_else(|| "cluster_refused".to_owned()),
+                    _ => said.reason.filter(|text| is_reason(text)).unwrap_or_else(|| OURS.to_owned()),
                 };
                 Self {
                     status,
                     reason,
                     message: message.unwrap_or_else(|| "the cluster refused the request".to_owned()),
+                    details: said.details.map(Details::cleaned),
                 }
             }
         }
+    }
+}
+
+impl ClusterRefusal {
+    /// The same without what the cluster may have quoted from the object.
+    #[must_use]
+    pub fn without_quotes(self) -> Self {
+        let message = "the cluster refused the request; what it said may quote masked values".to_owned();
+        let details = self.details.map(|details| Details { causes: Vec::new(), ..details });
+        Self { message, details, ..self }
+    }
+
+    /// The refusal as Kubernetes itself would tell it.
+    #[must_use]
+    pub fn as_status(&self) -> Vec<u8> {
+        let reason = match self.status {
+            StatusCode::FORBIDDEN => "Forbidden",
+            StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+            StatusCode::BAD_GATEWAY => "InternalError",
+            _ if self.reason == OURS => "",
+            _ => &self.reason,
+        };
+        let status = serde_json::json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": reason, "details": self.details, "code": self.status.as_u16(),
+        });
+        status.to_string().into_bytes()
     }
 }
 

@@ -19,7 +19,7 @@ pub enum PartOf {
 #[error("the cluster's lists cannot be put together")]
 pub struct UnionError;
 
-/// Puts the answers together, in the order of their namespaces.
+/// Puts the answers together, in the order of their namespaces: lists of the kind, of its metadata alone, or tables.
 ///
 /// # Errors
 /// [`UnionError`] if a part is no list, of another kind than the others, or has an item of another namespace.
@@ -29,15 +29,17 @@ pub fn merge<B: AsRef<[u8]>>(
     part_of: PartOf,
     answers: &BTreeMap<String, B>,
 ) -> Result<Vec<u8>, UnionError> {
-    let list_kind = format!("{kind}List");
+    let own = (format!("{kind}List"), api_version.to_owned());
     let mut items = Vec::new();
+    let mut whole: Option<Form> = None;
     for (namespace, answer) in answers {
         let mut part: Map<String, Value> = serde_json::from_slice(answer.as_ref()).map_err(|_| UnionError)?;
-        let says = |key: &str, expected: &str| part.get(key).and_then(Value::as_str) == Some(expected);
-        if !says("kind", &list_kind) || !says("apiVersion", api_version) {
+        let form = Form::of(&mut part, &own)?;
+        if whole.as_ref().is_some_and(|known| known.kind != form.kind || known.api_version != form.api_version) {
             return Err(UnionError);
         }
-        let found = match part.remove("items") {
+        let form = whole.get_or_insert(form);
+        let found = match part.remove(form.field) {
             Some(Value::Array(found)) => found,
             Some(Value::Null) | None => continue,
             Some(_) => return Err(UnionError),
@@ -46,13 +48,47 @@ pub fn merge<B: AsRef<[u8]>>(
             PartOf::Namespace => "/metadata/namespace",
             PartOf::Namespaces => "/metadata/name",
         };
-        if found.iter().any(|item| item.pointer(pointer).and_then(Value::as_str) != Some(namespace)) {
+        let foreign = |item: &Value| {
+            // A row may come without its object; then it is what was asked for.
+            let object =
+                if form.field == "rows" { item.get("object").filter(|object| !object.is_null()) } else { Some(item) };
+            object.is_some_and(|object| object.pointer(pointer).and_then(Value::as_str) != Some(namespace))
+        };
+        if found.iter().any(foreign) {
             return Err(UnionError);
         }
         items.extend(found);
     }
-    let list = json!({"kind": list_kind, "apiVersion": api_version, "metadata": {}, "items": items});
+    let form = whole.unwrap_or(Form { kind: own.0, api_version: own.1, field: "items", columns: None });
+    let mut list = json!({"kind": form.kind, "apiVersion": form.api_version, "metadata": {}});
+    list[form.field] = Value::Array(items);
+    if let Some(columns) = form.columns {
+        list["columnDefinitions"] = columns;
+    }
     serde_json::to_vec(&list).map_err(|_| UnionError)
+}
+
+/// Which kind of list a part is.
+struct Form {
+    kind: String,
+    api_version: String,
+    field: &'static str,
+    columns: Option<Value>,
+}
+
+impl Form {
+    fn of(part: &mut Map<String, Value>, own: &(String, String)) -> Result<Self, UnionError> {
+        let says = |key: &str| part.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, api_version) = (says("kind"), says("apiVersion"));
+        let is_meta = api_version.starts_with("meta.k8s.io/");
+        let field = match kind.as_str() {
+            _ if (&kind, &api_version) == (&own.0, &own.1) => "items",
+            "PartialObjectMetadataList" if is_meta => "items",
+            "Table" if is_meta => "rows",
+            _ => return Err(UnionError),
+        };
+        Ok(Self { kind, api_version, field, columns: part.remove("columnDefinitions") })
+    }
 }
 
 #[cfg(test)]

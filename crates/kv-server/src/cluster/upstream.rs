@@ -16,23 +16,20 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use tower::{BoxError, Layer, Service, util::MapErr};
-use uuid::Uuid;
 
 use super::{
     access::{AccessError, ClusterAccess},
     address::{AddressPolicy, Checked, RefusedAddress, Resolver},
-    identity::Identity,
-    path::{ObjectPath, UpstreamPath},
-    query::UpstreamQuery,
+    call::Call,
 };
 
 /// How long a connection may take, its TLS included.
@@ -50,72 +47,6 @@ pub struct CallLimits {
 impl Default for CallLimits {
     fn default() -> Self {
         Self { time: Duration::from_secs(30), bytes: 16 * 1024 * 1024 }
-    }
-}
-
-/// A request to a cluster. There is no room in it for anybody's headers.
-#[derive(Debug)]
-pub struct Call {
-    method: Method,
-    path: UpstreamPath,
-    body: Option<(&'static str, Vec<u8>)>,
-    audit_id: Option<Uuid>,
-    identity: HeaderMap,
-}
-
-impl Call {
-    /// Reads one of the paths that need no rights of their own.
-    #[must_use]
-    pub fn get(path: UpstreamPath) -> Self {
-        Self { method: Method::GET, path, body: None, audit_id: None, identity: HeaderMap::new() }
-    }
-
-    /// Does what the path says, with the path's method.
-    #[must_use]
-    pub fn object(path: &ObjectPath, query: &UpstreamQuery) -> Self {
-        Self {
-            method: path.method(),
-            path: path.upstream(query),
-            body: None,
-            audit_id: None,
-            identity: HeaderMap::new(),
-        }
-    }
-
-    /// With a body, of the content type that [`check`](super::body::check) gave.
-    #[must_use]
-    pub fn with_body(self, content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { body: Some((content_type, body)), ..self }
-    }
-
-    /// With the id under which the cluster's own audit log keeps the call: that of our audit entry.
-    #[must_use]
-    pub fn with_audit_id(self, entry: Uuid) -> Self {
-        Self { audit_id: Some(entry), ..self }
-    }
-
-    /// As somebody, where the cluster is called by impersonation; otherwise as its own account.
-    #[must_use]
-    pub fn with_identity(self, identity: Option<&Identity>) -> Self {
-        Self { identity: identity.map(|identity| identity.headers().clone()).unwrap_or_default(), ..self }
-    }
-
-    fn into_request(self) -> Result<Request<Body>, http::Error> {
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(self.path.as_str())
-            // JSON alone: of any other form the masking could not see the values.
-            .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, concat!("kubevision/", env!("CARGO_PKG_VERSION")));
-        if let Some(entry) = self.audit_id {
-            request = request.header("Audit-ID", entry.to_string());
-        }
-        let mut request = match self.body {
-            Some((content_type, body)) => request.header(header::CONTENT_TYPE, content_type).body(Body::from(body)),
-            None => request.body(Body::empty()),
-        }?;
-        request.headers_mut().extend(self.identity);
-        Ok(request)
     }
 }
 
@@ -244,33 +175,110 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`]; an answer of status 400 and above is an answer.
     pub async fn send(&self, call: Call, limits: CallLimits) -> Result<Answer, UpstreamError> {
-        let request = call.into_request().map_err(|error| UpstreamError::Setup(error.into()))?;
         let answer = async {
-            let response = self.client.send(request).await.map_err(UpstreamError::of)?;
-            read(response, limits.bytes).await
+            let opened = self.open(call, limits.time).await?;
+            if opened.status.is_success() && !opened.is_json() {
+                return Err(UpstreamError::NotKubernetes);
+            }
+            opened.whole(limits.bytes).await
         };
         tokio::time::timeout(limits.time, answer).await.unwrap_or(Err(UpstreamError::Timeout))
     }
+
+    /// Sends a call and reads the head of its answer, for which the cluster has so much time. The body is still to come, and
+    /// nothing bounds it but who reads it.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]; an answer of status 400 and above is an answer.
+    pub async fn open(&self, call: Call, patience: Duration) -> Result<Opened, UpstreamError> {
+        let request = call.into_request().map_err(|error| UpstreamError::Setup(error.into()))?;
+        let answer = async {
+            let response = self.request(request).await?;
+            if response.status().is_informational() {
+                return Err(UpstreamError::NotKubernetes);
+            }
+            Ok(Opened::of(response))
+        };
+        tokio::time::timeout(patience, answer).await.unwrap_or(Err(UpstreamError::Timeout))
+    }
+
+    pub(super) async fn request(&self, request: Request<Body>) -> Result<http::Response<Body>, UpstreamError> {
+        let response = self.client.send(request).await.map_err(UpstreamError::of)?;
+        if response.status().is_redirection() {
+            return Err(UpstreamError::Redirected);
+        }
+        Ok(response)
+    }
 }
 
-async fn read(response: http::Response<Body>, max: usize) -> Result<Answer, UpstreamError> {
-    let status = response.status();
-    if status.is_redirection() {
-        return Err(UpstreamError::Redirected);
-    }
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(says_json);
-    if status.is_informational() || (status.is_success() && !is_json) {
-        return Err(UpstreamError::NotKubernetes);
-    }
-    let body = Limited::new(response.into_body(), max).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() { UpstreamError::TooLarge } else { UpstreamError::Broken(error) }
-    })?;
-    Ok(Answer { status, is_json, body: body.to_bytes() })
+/// An answer whose body is still to come.
+pub struct Opened {
+    /// The status; never a redirect.
+    pub status: StatusCode,
+    /// The media type, as the cluster says it.
+    pub content_type: Option<String>,
+    body: Body,
 }
 
-fn says_json(value: &HeaderValue) -> bool {
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    pub(super) fn of(response: http::Response<Body>) -> Self {
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self { status: response.status(), content_type, body: response.into_body() }
+    }
+
+    /// The media type without its parameters, in lower case.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        let whole = self.content_type.as_deref().unwrap_or_default();
+        whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// Whether the cluster says that the body is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.media_type() == "application/json"
+    }
+
+    /// How long the body is, if that is known before.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// The body, whole, if it is not longer than this.
+    ///
+    /// # Errors
+    /// [`UpstreamError::TooLarge`] or [`UpstreamError::Broken`].
+    pub async fn whole(self, max: usize) -> Result<Answer, UpstreamError> {
+        let is_json = self.is_json();
+        let body = Limited::new(self.body, max).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { UpstreamError::TooLarge } else { UpstreamError::Broken(error) }
+        })?;
+        Ok(Answer { status: self.status, is_json, body: body.to_bytes() })
+    }
+
+    /// The next piece of the body; none at its end.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Broken`].
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| UpstreamError::Broken(error.into()))?;
+            if let Ok(piece) = frame.into_data()
+                && !piece.is_empty()
+            {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// A connector with an end to its patience, TLS included.

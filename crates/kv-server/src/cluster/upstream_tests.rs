@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::{
+    Names, ObjectPath, UpstreamPath, UpstreamQuery,
     discovery::Served,
     names::{Group, Namespace, Plural, Version},
 };
@@ -12,6 +13,7 @@ use tokio::{
     net::TcpListener,
     task::LocalSet,
 };
+use uuid::Uuid;
 
 /// Everything that arrived, as text.
 type Heard = Rc<RefCell<String>>;
@@ -62,7 +64,7 @@ fn patch() -> Call {
     let served = Served::of(Plural::parse("deployments").unwrap(), group, version, true);
     let namespace = Some(Namespace::parse("team").unwrap());
     let name = Some(crate::cluster::ObjectName::parse("web", "apps").unwrap());
-    let path = ObjectPath::new(&served, namespace, name, KubernetesVerb::Patch).unwrap();
+    let path = ObjectPath::new(&served, Names { namespace, name, ..Names::default() }, KubernetesVerb::Patch).unwrap();
     Call::object(&path, &UpstreamQuery::default()).with_body("application/merge-patch+json", b"{\"spec\":{}}".to_vec())
 }
 

@@ -1,13 +1,12 @@
-//! A question of a cluster's in our own terms: what is touched, how, and which atoms it takes.
+//! A question of a cluster's in our own terms: what is touched, and how.
 //!
 //! What we have no word for is no question: it is denied.
 
 use super::Asker;
 use crate::cluster::{Group, ResourceName};
 use kv_authz::{
-    Denied, Owner, Permission, Policy, Principal, Resource, Verb,
+    Denied, Permission, Policy, Principal, Resource, Subresource, Verb,
     kubernetes::{Allowed, KubernetesTarget, KubernetesVerb, Reach, authorize_kubernetes},
-    role::Scope,
 };
 use time::OffsetDateTime;
 
@@ -33,8 +32,6 @@ pub struct Attributes {
 pub struct Question {
     /// What is touched.
     pub target: KubernetesTarget,
-    /// What it takes beside the right to the whole object.
-    beside: Vec<Permission>,
 }
 
 impl Question {
@@ -43,8 +40,6 @@ impl Question {
     #[must_use]
     pub fn read(asker: &Asker, asked: &Attributes, namespaced: bool) -> Option<Self> {
         resource_name(asked)?;
-        let verb = verb(&asked.verb)?;
-        let (verb, beside) = part(asked, verb)?;
         let present = |text: &String| (!text.is_empty()).then(|| text.clone());
         let target = KubernetesTarget {
             cluster: asker.id,
@@ -54,9 +49,10 @@ impl Question {
             group: asked.group.clone(),
             namespaced: namespaced || !asked.namespace.is_empty(),
             name: present(&asked.name),
-            verb,
+            subresource: part(asked)?,
+            verb: verb(asked)?,
         };
-        Some(Self { target, beside })
+        Some(Self { target })
     }
 
     /// Decides, and tells whether values of Secrets are shown. Nothing can be masked on this way, and nothing put together
@@ -69,15 +65,6 @@ impl Question {
         let Allowed { reach, mask_secrets, .. } = authorize_kubernetes(principal, target, policy, now)?;
         if reach != Reach::AsAsked {
             return Err(Denied::Forbidden { missing: whole(target) });
-        }
-        let scope = if target.namespaced { Scope::Namespace } else { Scope::Cluster };
-        let lacks = |owner: &Owner, atom: &Permission| {
-            !owner.holds(atom, if atom.resource == Resource::Rbac { Scope::Cluster } else { scope })
-        };
-        if let Some(missing) =
-            principal.owner().and_then(|owner| self.beside.iter().find(|atom| lacks(owner, atom)).cloned())
-        {
-            return Err(Denied::Forbidden { missing });
         }
         let shows = target.is_secret() && shows_what_is_there(target.verb);
         if shows && mask_secrets {
@@ -101,34 +88,36 @@ pub(super) fn resource_name(asked: &Attributes) -> Option<ResourceName> {
     (!asked.resource.contains('.')).then_some(name)
 }
 
-fn verb(text: &str) -> Option<KubernetesVerb> {
-    Some(match text {
+fn verb(asked: &Attributes) -> Option<KubernetesVerb> {
+    Some(match asked.verb.as_str() {
         "get" => KubernetesVerb::Get,
-        "list" | "watch" => KubernetesVerb::List,
+        "list" => KubernetesVerb::List,
+        "watch" => KubernetesVerb::Watch,
+        "create" if asks_of_oneself(asked) => KubernetesVerb::Review,
         "create" => KubernetesVerb::Create,
         "update" => KubernetesVerb::Update,
         "patch" => KubernetesVerb::Patch,
-        "delete" | "deletecollection" => KubernetesVerb::Delete,
+        "delete" => KubernetesVerb::Delete,
+        "deletecollection" => KubernetesVerb::DeleteCollection,
         _ => return None,
     })
 }
 
-/// A part of an object: what is done to the whole by it, and what it takes beside that.
-fn part(asked: &Attributes, verb: KubernetesVerb) -> Option<(KubernetesVerb, Vec<Permission>)> {
-    let pods = |verb| Permission::new(Resource::kubernetes("pods", ""), verb);
-    let manage = || Permission::new(Resource::Rbac, Verb::Manage);
-    Some(match (asked.group.as_str(), asked.resource.as_str(), asked.subresource.as_str()) {
-        (_, _, "") => (verb, vec![]),
-        ("", "pods", "log") => (KubernetesVerb::Get, vec![pods(Verb::Logs)]),
-        ("", "pods", "exec" | "attach" | "portforward" | "ephemeralcontainers")
-        | ("", "pods" | "services" | "nodes", "proxy") => (KubernetesVerb::Get, vec![pods(Verb::Exec)]),
-        ("", "pods", "eviction") => (KubernetesVerb::Delete, vec![]),
-        ("", "serviceaccounts", "token") | ("certificates.k8s.io", "certificatesigningrequests", "approval") => {
-            (verb, vec![manage()])
-        }
-        (_, _, "scale" | "status") => (verb, vec![]),
-        _ => return None,
-    })
+/// Whether somebody asks the cluster what they may do themselves: the answer is ours again.
+fn asks_of_oneself(asked: &Attributes) -> bool {
+    let reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"];
+    asked.group == "authorization.k8s.io" && reviews.contains(&asked.resource.as_str())
+}
+
+/// The part of an object, or the whole; none for a part that has no name here, whatever could be done by it.
+fn part(asked: &Attributes) -> Option<Option<Subresource>> {
+    match asked.subresource.as_str() {
+        "" => Some(None),
+        name => match Subresource::parse(name)? {
+            Subresource::Other(_) => None,
+            known => Some(Some(known)),
+        },
+    }
 }
 
 /// Whether the answer may hold what was in the object before: a patch is answered with all of it, and so is the deletion of

@@ -1,7 +1,9 @@
 //! What clusters ask about, and what it takes.
 
 use super::*;
-use kv_authz::{Assignment, Assignments, ClusterId, ClusterScope, NamespaceScope, Role, RoleId, permission::Pattern};
+use kv_authz::{
+    Assignment, Assignments, ClusterId, ClusterScope, NamespaceScope, Owner, Role, RoleId, permission::Pattern,
+};
 use std::sync::Arc;
 use time::macros::datetime;
 use uuid::Uuid;
@@ -74,14 +76,17 @@ fn parts_take_what_the_contract_says() {
             ("create serviceaccounts:token team default", "rbac:manage"),
             ("create rbac.authorization.k8s.io/rolebindings team", "rbac:manage"),
             ("get pods:exec other web", "hidden"),
-            ("get nodes:proxy - one", "nodes:read"),
+            ("get nodes:proxy - one", "pods:exec"),
             ("get pods:unheard team web", "unknown"),
             ("approve pods team web", "unknown"),
             ("* pods team web", "unknown"),
             ("get * team web", "unknown"),
             ("get pods.example.com team web", "unknown"),
             ("impersonate users - ann", "unknown"),
-            ("get configmaps:log team x", "unknown"),
+            ("get configmaps:log team x", "yes"),
+            ("update namespaces:finalize - team", "unknown"),
+            ("create authorization.k8s.io/selfsubjectaccessreviews", "yes"),
+            ("create authorization.k8s.io/subjectaccessreviews", "subjectaccessreviews:write"),
         ],
     );
     let ops = key(Role::Ops, &[]);

@@ -214,7 +214,8 @@ async fn lives_in_namespaces(
     let is_collection = attributes.namespace.is_empty() && matches!(attributes.verb.as_str(), "list" | "watch");
     let Some(resource) = resource_name(attributes).filter(|_| is_collection) else { return Ok(Known::Yes(false)) };
     let Ok(connection) = upstreams.connection(asker.id, clusters).await else { return Ok(Known::Yes(false)) };
-    let served = match connection.known(&resource) {
+    let known = || connection.known(|discovery| discovery.find(&resource).cloned());
+    let served = match known() {
         Some(served) => Some(served),
         None => {
             let (detail, target) = told(asker, asked);
@@ -227,7 +228,8 @@ async fn lives_in_namespaces(
                 Verdict::Refused(_) => return Ok(Known::Refused),
                 Verdict::Stale => return Ok(Known::Stale),
             }
-            connection.find(&resource).await.ok()
+            // One that does not answer is as good as one that serves nothing of the kind.
+            connection.discover().await.ok().and_then(|()| known())
         }
     };
     let namespaced =

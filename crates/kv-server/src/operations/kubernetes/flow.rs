@@ -1,0 +1,287 @@
+//! Answers that flow through: piece by piece, as the cluster sends and the client takes them, so that an answer of any length
+//! costs the same memory.
+//!
+//! A flow that ends before its end is never taken for whole: its pieces stop without [`Piece::End`]. Events are handed on
+//! line by line where they must be looked into, as they come where not.
+
+use super::effect::{SendError, cut};
+use crate::{
+    admission::Guard,
+    cluster::{Opened, UpstreamError, mask},
+    upstreams::failure as unanswered,
+};
+use actix_web::web::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use kv_authz::audit::Finish;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Up to here an answer is taken whole, for a short one is quicker so.
+const SHORT: usize = 64 * 1024;
+/// The longest event that is looked into: an object as long as a cluster stores, written out as JSON, with room to spare.
+const LONGEST_EVENT: usize = 16 * 1024 * 1024;
+/// Pieces on their way to the client.
+const ON_THE_WAY: usize = 4;
+/// How long the client of a watch that is cut is given to take the last event.
+const LAST_EVENT: Duration = Duration::from_millis(15);
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Piece {
+    /// Some bytes.
+    Data(Bytes),
+    /// There are no more.
+    End,
+}
+
+/// The pieces of a body, as they come.
+pub type Pieces = mpsc::Receiver<Piece>;
+
+/// How long and how far an answer may flow.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowLimits {
+    /// Between two pieces of an answer that ends by itself.
+    pub patience: Duration,
+    /// Between two pieces of a stream.
+    pub idle: Duration,
+    /// All pieces of an answer together, in bytes.
+    pub bytes: u64,
+}
+
+/// An answer that begins to flow.
+pub(super) struct Flow {
+    begun: Bytes,
+    source: Source,
+}
+
+enum Source {
+    /// An answer that ends by itself.
+    Answer(Opened),
+    /// A stream whose pieces pass as they are.
+    Stream(Opened),
+    /// Events that are looked into, of one watch or of several.
+    Events { parts: Vec<Opened>, mask: bool, merged: bool },
+}
+
+/// An answer whose beginning has been read.
+pub(super) enum Beginning {
+    /// It was short.
+    Whole(Bytes),
+    /// There is more.
+    Flowing(Flow),
+}
+
+/// Reads the beginning of an answer that ends by itself.
+pub(super) async fn begin(mut opened: Opened, limits: &FlowLimits) -> Result<Beginning, UpstreamError> {
+    let next = async |opened: &mut Opened| {
+        tokio::time::timeout(limits.patience, opened.piece()).await.unwrap_or(Err(UpstreamError::Timeout))
+    };
+    let Some(first) = next(&mut opened).await? else { return Ok(Beginning::Whole(Bytes::new())) };
+    if opened.length() == Some(0) {
+        return Ok(Beginning::Whole(first));
+    }
+    let mut begun = BytesMut::from(first);
+    while begun.len() < SHORT {
+        match next(&mut opened).await? {
+            Some(piece) => begun.extend_from_slice(&piece),
+            None => return Ok(Beginning::Whole(begun.freeze())),
+        }
+    }
+    Ok(Beginning::Flowing(Flow { begun: begun.freeze(), source: Source::Answer(opened) }))
+}
+
+/// The media type to answer with; none for what a cluster does not answer with. What runs in a cluster may send anything,
+/// and is passed on as bytes that no browser takes for a page.
+pub(super) fn content_type(opened: &Opened, proxied: bool) -> Option<String> {
+    let media_type = opened.media_type();
+    let known = matches!(
+        media_type.as_str(),
+        "application/json" | "application/yaml" | "text/plain" | "application/vnd.kubernetes.protobuf"
+    ) || media_type.starts_with("application/com.github.proto-openapi.spec.");
+    match (known, proxied) {
+        (true, _) => opened.content_type.clone(),
+        (false, true) => Some("application/octet-stream".to_owned()),
+        // The log of a container that has not written anything has no type.
+        (false, false) if media_type.is_empty() && opened.status.is_success() => Some("text/plain".to_owned()),
+        (false, false) => None,
+    }
+}
+
+impl Flow {
+    /// A stream, passed on as it comes.
+    pub(super) fn follow(opened: Opened) -> Self {
+        Self { begun: Bytes::new(), source: Source::Stream(opened) }
+    }
+
+    /// Events of one or several watches, looked into one by one.
+    pub(super) fn events(parts: Vec<Opened>, mask: bool, merged: bool) -> Self {
+        Self { begun: Bytes::new(), source: Source::Events { parts, mask, merged } }
+    }
+
+    /// The pieces for the client, and the work that brings them.
+    pub(super) fn start(self, limits: &FlowLimits) -> (Pieces, Running) {
+        let (send, pieces) = mpsc::channel(ON_THE_WAY);
+        (pieces, Running { flow: self, limits: *limits, out: Out { send, mid_line: false } })
+    }
+}
+
+/// A flow on its way.
+pub(super) struct Running {
+    flow: Flow,
+    limits: FlowLimits,
+    out: Out,
+}
+
+/// The way to the client.
+struct Out {
+    send: mpsc::Sender<Piece>,
+    /// Whether the last piece ended within a line.
+    mid_line: bool,
+}
+
+impl Out {
+    /// False once nobody reads any more.
+    async fn data(&mut self, piece: Bytes) -> bool {
+        if let Some(&last) = piece.last() {
+            self.mid_line = last != b'\n';
+        }
+        self.send.send(Piece::Data(piece)).await.is_ok()
+    }
+}
+
+impl Running {
+    /// Brings the pieces until there are no more, nobody reads them, or the credential ends; and tells how it ended.
+    pub(super) async fn run(self, guard: &Guard, read_only: bool) -> Finish {
+        let Self { flow, limits, mut out } = self;
+        let is_watch = matches!(flow.source, Source::Events { .. } | Source::Stream(_));
+        let done = guard.unless_revoked(pass(flow, &limits, &mut out)).await;
+        match done {
+            Ok(Ok(())) => Finish::with_status(200),
+            Ok(Err(error)) => match error {
+                SendError::Unanswered(error) => unanswered(error).finish(),
+                SendError::Failed(failure, _) => failure.finish(),
+                SendError::Refused(..) => Finish::with_status(502),
+            },
+            Err(reason) => {
+                if is_watch && !out.mid_line {
+                    let last = out.send.send(Piece::Data(farewell(reason)));
+                    drop(tokio::time::timeout(LAST_EVENT, last).await);
+                }
+                cut(reason, read_only)
+            }
+        }
+    }
+}
+
+/// The last event of a watch that is cut (`watch.Event` of Kubernetes).
+fn farewell(reason: kv_authz::Unusable) -> Bytes {
+    let event = serde_json::json!({"type": "ERROR", "object": {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 401, "reason": "Unauthorized",
+        "message": last_words(reason),
+    }});
+    Bytes::from(format!("{event}\n"))
+}
+
+/// Why a stream is cut, in words for its reader.
+pub(super) fn last_words(reason: kv_authz::Unusable) -> String {
+    match reason {
+        kv_authz::Unusable::Expired => "the credential has expired".to_owned(),
+        _ => "the credential was revoked, or its owner may no longer do this".to_owned(),
+    }
+}
+
+async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), SendError> {
+    let patience = if matches!(flow.source, Source::Answer(_)) { limits.patience } else { limits.idle };
+    match flow.source {
+        Source::Answer(mut opened) => {
+            let mut total = flow.begun.len() as u64;
+            let mut piece = Some(flow.begun);
+            while let Some(bytes) = piece {
+                if !out.data(bytes).await {
+                    return Ok(());
+                }
+                piece = next(&mut opened, patience).await?;
+                total += piece.as_ref().map_or(0, Bytes::len) as u64;
+                if total > limits.bytes {
+                    return Err(UpstreamError::TooLarge.into());
+                }
+            }
+        }
+        Source::Stream(mut opened) => loop {
+            let piece = tokio::select! {
+                piece = next(&mut opened, patience) => piece?,
+                () = out.send.closed() => return Ok(()),
+            };
+            let Some(piece) = piece else { break };
+            if !out.data(piece).await {
+                return Ok(());
+            }
+        },
+        Source::Events { parts, mask, merged } => {
+            let mut lines = stream::select_all(parts.into_iter().map(|part| Box::pin(lines(part))));
+            loop {
+                let line = tokio::select! {
+                    line = tokio::time::timeout(patience, lines.next()) => {
+                        line.map_err(|_| SendError::from(UpstreamError::Timeout))?
+                    }
+                    () = out.send.closed() => return Ok(()),
+                };
+                // Of several watches the first that ends ends them all: its client begins anew.
+                let Some(Some(line)) = line.transpose()? else { break };
+                if merged && is_bookmark(&line) {
+                    continue;
+                }
+                let line = match mask {
+                    false => line,
+                    true => mask::mask_event(&line).map(Bytes::from).map_err(|error| {
+                        let failure = crate::failure::Failure::internal("masking a Secret", error);
+                        SendError::Failed(failure, super::effect::Done::Yes)
+                    })?,
+                };
+                if !out.data(line).await {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    drop(out.send.send(Piece::End).await);
+    Ok(())
+}
+
+async fn next(opened: &mut Opened, patience: Duration) -> Result<Option<Bytes>, UpstreamError> {
+    tokio::time::timeout(patience, opened.piece()).await.unwrap_or(Err(UpstreamError::Timeout))
+}
+
+/// A bookmark speaks of one of the watches, and would be taken for one of all.
+fn is_bookmark(line: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(rename = "type")]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_slice::<Event<'_>>(line).is_ok_and(|event| event.kind == "BOOKMARK")
+}
+
+/// The lines of an answer, and one `None` at its end.
+fn lines(opened: Opened) -> impl stream::Stream<Item = Result<Option<Bytes>, UpstreamError>> {
+    stream::unfold((Some(opened), BytesMut::new()), |(opened, mut buffer)| async move {
+        let mut opened = opened?;
+        let mut searched = 0;
+        loop {
+            if let Some(at) = buffer.iter().skip(searched).position(|&byte| byte == b'\n') {
+                let line = buffer.split_to(searched + at + 1).freeze();
+                return Some((Ok(Some(line)), (Some(opened), buffer)));
+            }
+            searched = buffer.len();
+            if searched > LONGEST_EVENT {
+                return Some((Err(UpstreamError::TooLarge), (None, buffer)));
+            }
+            match opened.piece().await {
+                Ok(Some(piece)) => buffer.extend_from_slice(&piece),
+                Ok(None) if buffer.is_empty() => return Some((Ok(None), (None, buffer))),
+                Ok(None) => return Some((Err(UpstreamError::NotKubernetes), (None, buffer))),
+                Err(error) => return Some((Err(error), (None, buffer))),
+            }
+        }
+    })
+}
