@@ -329,7 +329,9 @@ async fn a_flood_of_wrong_tokens_is_limited_and_the_right_one_is_not(backend: Ba
         statuses.push(request.send().await.status);
     }
     assert!(statuses.starts_with(&[401; 10]), "{statuses:?}");
-    assert!(statuses.ends_with(&[429; 10]), "{statuses:?}");
+    // One more is let through every two seconds.
+    let limited = statuses.iter().filter(|&&status| status == 429).count();
+    assert!(limited >= 20, "{statuses:?}");
     for _ in 0..50 {
         assert_eq!(world.whose(&world.key.text).await["authenticated"], true);
     }
