@@ -49,6 +49,7 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         let folder = tempfile::Builder::new().prefix("kv-tls-").tempdir().unwrap();
         let authority = Self { issuer: Issuer::new(params, key), certificate, folder };
+        std::fs::write(authority.own_file(), authority.pem()).unwrap();
         authority.issue();
         authority
     }
@@ -70,6 +71,12 @@ impl Authority {
     #[must_use]
     pub fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    /// The file of its own certificate.
+    #[must_use]
+    pub fn own_file(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
     }
 
     /// The file of the certificate issued last.

@@ -15,6 +15,7 @@ mod certificate;
 mod client;
 mod cluster;
 mod factor;
+mod kubectl;
 mod process;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
@@ -22,6 +23,7 @@ pub use authority::{Authority, Trust};
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
 pub use factor::Factor;
+pub use kubectl::{Kubectl, Said};
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use process::{Ended, Process};
 

@@ -113,6 +113,8 @@ impl Demo {
             ("KUBEVISION_LISTEN", format!("127.0.0.1:{port}")),
             ("KUBEVISION_TLS_CERT", certificate),
             ("KUBEVISION_TLS_KEY", key),
+            ("KUBEVISION_TLS_CA", folder.join(CA).display().to_string()),
+            ("KUBEVISION_PUBLIC_URL", base.clone()),
             ("KUBEVISION_METRICS_LISTEN", format!("127.0.0.1:{metrics}")),
             ("KUBEVISION_DATA_DIR", folder.join("data").display().to_string()),
             // The Kubernetes of the demo is on this machine, which is refused unless the operator says so.
@@ -318,7 +320,8 @@ impl Demo {
             self.environment.iter().map(|(name, value)| format!("export {name}={value}")).collect();
         line(&format!(
             "\nThe server runs on (process {}). Go on with:\n\n  {}\n  cargo xtask key create --user {USER} --name mine\n  \
-             curl --cacert \"{}\" {}/api/v1/clusters -H \"Authorization: ApiKey <key>\"\n  cargo xtask audit list\n\n\
+             curl --cacert \"{}\" {}/api/v1/clusters -H \"Authorization: ApiKey <key>\"\n  cargo xtask audit list\n  \
+             cargo xtask kubeconfig prod > prod.kubeconfig\n\n\
              Its log is {}. To end it: kill {}; the Kubernetes: cargo xtask kube down {CLUSTER}",
             self.server.id(),
             settings.join("\n  "),

@@ -29,6 +29,11 @@ const KUBE_AUDIT_B: &str = "KUBEVISION_TEST_KUBE_AUDIT_B";
 /// Names this program, for tests that need a Kubernetes with settings of its own (`kube up … --json`).
 const XTASK: &str = "KUBEVISION_TEST_XTASK";
 
+/// Name the programs that people use: kubectl, helm, and a Python that has the package `kubernetes`.
+const KUBECTL: &str = "KUBEVISION_TEST_KUBECTL";
+const HELM: &str = "KUBEVISION_TEST_HELM";
+const PYTHON: &str = "KUBEVISION_TEST_PYTHON";
+
 /// Runs the tests: all of them, or those of a filter.
 pub(crate) fn run(filter: &Option<String>) -> Done {
     let started = Instant::now();
@@ -40,12 +45,15 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
         cargo(&root, &["fmt", "--all", "--check"], &[])?;
     }
     // What Kubernetes needs is built beside the tests: neither waits for the other.
-    let building = std::thread::spawn(|| kube::ensure(&|text| progress(&format!("[kubernetes] {text}"))));
+    let building = std::thread::spawn(|| {
+        let progress = |text: &str| progress(&format!("[kubernetes] {text}"));
+        kube::clients(&progress).and_then(|clients| kube::ensure(&progress).map(|_| clients))
+    });
     step("build");
     let built = cargo(&root, &["build", "--workspace", "--bins", "--tests"], &[]);
-    let binaries = building.join().map_err(|_| TaskError::new("building Kubernetes panicked"))?;
+    let clients = building.join().map_err(|_| TaskError::new("building Kubernetes panicked"))?;
     built?;
-    binaries?;
+    let clients = clients?;
 
     let this_program = program("xtask")?;
     step("PostgreSQL");
@@ -59,6 +67,9 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
         (KUBECONFIG_B, clusters.second.kubeconfig.display().to_string()),
         (KUBE_AUDIT_B, clusters.second.audit_log.display().to_string()),
         (XTASK, this_program.display().to_string()),
+        (KUBECTL, clients.kubectl.display().to_string()),
+        (HELM, clients.helm.display().to_string()),
+        (PYTHON, clients.python.display().to_string()),
     ];
     let done = tests(&root, filter, &environment, &clusters.first);
     // Ended whatever the tests said, and the tests' word counts.

@@ -139,6 +139,8 @@ actions! {
     ListClusters: ClusterList, Rule::Anyone;
     /// See one cluster assigned to oneself.
     ShowCluster: ClusterShow, Rule::Anyone;
+    /// Get a kubeconfig for a cluster assigned to oneself.
+    GetKubeconfig: ClusterKubeconfig, Rule::Anyone;
     /// Register a cluster.
     AddCluster: ClusterAdd, Rule::Holds(atom(Resource::Clusters, Verb::Write)), RecentCode;
     /// Change how a cluster is called, and whether it may ask us about its callers.

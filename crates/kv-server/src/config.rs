@@ -5,6 +5,7 @@
 use crate::{
     cluster::{AddressPolicy, Networks},
     limit::RateLimit,
+    origin::Origin,
 };
 use kv_authz::SecondFactorFor;
 use kv_keys::Environment;
@@ -45,6 +46,11 @@ pub struct Config {
     tls_cert: Option<PathBuf>,
     /// The file of the certificate's key, in PEM.
     tls_key: Option<PathBuf>,
+    /// The file of the authorities to trust, in PEM, for clients that do not know who signed the certificate.
+    pub tls_ca: Option<PathBuf>,
+    /// Where clients reach the server; where a request was sent if not given.
+    #[serde(default, deserialize_with = "some_parsed")]
+    pub public_url: Option<Origin>,
     /// Where `/metrics` listens.
     #[serde(default = "default_metrics_listen")]
     pub metrics_listen: SocketAddr,
@@ -243,6 +249,12 @@ fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display
     deserializer: D,
 ) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn some_parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    parsed(deserializer).map(Some)
 }
 
 fn each_parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<String, RateLimit>, D::Error> {

@@ -29,6 +29,8 @@ fn attack_250_an_unknown_setting_stops_the_start() {
         ("KUBEVISION_TRUSTED_PROXIES", "proxy.example.com"),
         ("KUBEVISION_AUDIT__RETENTION_DAYS", "-1"),
         ("KUBEVISION_SECOND_FACTOR__REQUIRED", "everybody"),
+        ("KUBEVISION_PUBLIC_URL", "kubevision.example.com"),
+        ("KUBEVISION_PUBLIC_URL", "https://kubevision.example.com/path"),
     ] {
         assert!(read(&[pair]).is_err(), "{pair:?}");
     }
@@ -47,6 +49,7 @@ fn variables_reach_nested_settings_and_keep_text_as_it_is() {
         ("KUBEVISION_TRUSTED_PROXIES", "10.0.0.1, 192.0.2.0/24"),
         ("KUBEVISION_SECOND_FACTOR__REQUIRED_FOR", "admin, ops"),
         ("KUBEVISION_AUDIT__RETENTION_DAYS", "0"),
+        ("KUBEVISION_PUBLIC_URL", "https://kubevision.example.com/"),
     ])
     .unwrap();
     let limits = config.limits();
@@ -59,6 +62,7 @@ fn variables_reach_nested_settings_and_keep_text_as_it_is() {
     assert_eq!(config.second_factor.required_for, SecondFactorFor::Roles(named));
     assert!(config.trusted_proxies.contain("192.0.2.7".parse().unwrap()));
     assert_eq!(config.audit.retention_days, 0);
+    assert_eq!(config.public_url.as_ref().unwrap().to_string(), "https://kubevision.example.com");
     assert_eq!(config.api_keys.max_per_user, 5);
     assert!(config.api_keys.allow_administration);
     assert_eq!(config.admin_password.as_ref().unwrap().expose_secret(), "007");

@@ -18,6 +18,7 @@ pub mod limit;
 pub mod logging;
 pub mod metrics;
 pub mod operations;
+pub mod origin;
 pub mod pipeline;
 pub mod problem;
 pub mod routes;

@@ -101,7 +101,8 @@ routes! {
         PATCH => api::clusters::change,
         DELETE => api::clusters::remove,
     }
-    // Before the resources of Kubernetes, of which none is called so.
+    // Before the resources: `kubeconfig`, `webhook-token`, the two below `webhooks`, and `k8s` are ours, and name none of them.
+    "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
     "/api/v1/clusters/{cluster}/webhook-token" Credential {
         POST => api::webhooks::make_token,
         DELETE => api::webhooks::remove_token,

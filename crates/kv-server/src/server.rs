@@ -12,7 +12,7 @@ use crate::{
         register_contexts::register_contexts,
     },
     pipeline, routes,
-    tls::Tls,
+    tls::{self, Tls},
     upstreams::Upstreams,
 };
 use actix_web::{App as Web, HttpServer, middleware::from_fn, web};
@@ -96,6 +96,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Running, StartError> {
     // First: a certificate that cannot be used stops the start before anything is changed.
     let tls = config.tls().map(Tls::load).transpose()?.map(Arc::new);
+    config.tls_ca.as_deref().map(tls::authorities).transpose()?;
     let opened = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || App::start(config, Opener::Server, clock, random)).await

@@ -1,4 +1,5 @@
-//! TLS for the API: the certificate from the operator's files, taken up again when they change.
+//! TLS for the API: the certificate from the operator's files, taken up again when they change, and the authorities that
+//! clients are told to trust.
 //!
 //! Never a process-wide default, never HTTP/2, never a version before TLS 1.2, and never a file read while a connection
 //! waits for it.
@@ -6,12 +7,9 @@
 use crate::config::TlsFiles;
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
@@ -49,7 +47,7 @@ pub enum TlsError {
         wanted: &'static str,
         /// What was found, where something was.
         #[source]
-        source: Option<pem::Error>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The two files are not a certificate and its key.
     #[error(
@@ -160,6 +158,25 @@ impl Tls {
     }
 }
 
+/// The authorities that clients are told to trust, in PEM: the certificates of the file and nothing else that is in it.
+///
+/// # Errors
+/// [`TlsError`] for a file that cannot be read, or holds no certificates of authorities.
+pub fn authorities(path: &Path) -> Result<String, TlsError> {
+    let setting = "KUBEVISION_TLS_CA";
+    let text = fs::read(path).map_err(|source| TlsError::File { setting, path: path.to_owned(), source })?;
+    let malformed = |source| TlsError::Malformed { setting, path: path.to_owned(), wanted: "certificates", source };
+    let found: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|source| malformed(Some(source.into())))?;
+    if found.is_empty() {
+        return Err(malformed(None));
+    }
+    let mut trusted = RootCertStore::empty();
+    found.iter().try_for_each(|one| trusted.add(one.clone())).map_err(|source| malformed(Some(source.into())))?;
+    let sections: Vec<_> = found.iter().map(|one| pem::Pem::new("CERTIFICATE", one.as_ref())).collect();
+    Ok(pem::encode_many_config(&sections, pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)))
+}
+
 fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let text = |setting, path: &Path| {
         let read = fs::read(path).map(Zeroizing::new);
@@ -169,13 +186,13 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>
     let malformed = |source| TlsError::Malformed { setting, path: path.clone(), wanted: "a certificate", source };
     let chain: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_slice_iter(&text(setting, path)?).collect();
-    let chain = chain.map_err(|source| malformed(Some(source)))?;
+    let chain = chain.map_err(|source| malformed(Some(source.into())))?;
     if chain.is_empty() {
         return Err(malformed(None));
     }
     let (setting, path) = ("KUBEVISION_TLS_KEY", &files.key);
     let malformed = |source| TlsError::Malformed { setting, path: path.clone(), wanted: "a private key", source };
-    let key = PrivateKeyDer::from_pem_slice(&text(setting, path)?).map_err(|source| malformed(Some(source)))?;
+    let key = PrivateKeyDer::from_pem_slice(&text(setting, path)?).map_err(|source| malformed(Some(source.into())))?;
     let pair = CertifiedKey::from_der(chain, key, provider);
     pair.map(Arc::new).map_err(|source| TlsError::Pair { files: files.clone(), source })
 }

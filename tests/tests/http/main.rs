@@ -14,6 +14,7 @@ mod grants;
 mod headers;
 mod identity;
 mod keys;
+mod kubeconfig;
 mod leaks;
 mod limits;
 mod passwords;

@@ -122,6 +122,8 @@ fn rows() -> Vec<Row> {
         row(("PATCH", "/api/v1/clusters/{cluster}"), ("dev", 403), ("ops", 200))
             .at("/api/v1/clusters/prod")
             .with(json!({"impersonate": false})),
+        row(("GET", "/api/v1/clusters/{cluster}/kubeconfig"), ("nobody", 404), ("dev", 200))
+            .at("/api/v1/clusters/prod/kubeconfig"),
         row(("DELETE", "/api/v1/clusters/{cluster}"), ("ops", 403), ("admin", 204)).at("/api/v1/clusters/other"),
         row(("POST", "/api/v1/clusters/{cluster}/webhook-token"), ("dev", 403), ("ops", 201))
             .at("/api/v1/clusters/prod/webhook-token"),

@@ -183,7 +183,8 @@ fn files_that_do_not_fit_stop_the_start_with_a_clear_message() {
         let text = |path: std::path::PathBuf| path.display().to_string();
         let (certificate, key) = (text(one.certificate_file()), text(one.key_file()));
         let (cert_setting, key_setting) = ("KUBEVISION_TLS_CERT", "KUBEVISION_TLS_KEY");
-        let refused: [(&[(&str, &str)], &str); 7] = [
+        let ca_setting = "KUBEVISION_TLS_CA";
+        let refused: [(&[(&str, &str)], &str); 9] = [
             (&[(cert_setting, &certificate)], "KUBEVISION_TLS_CERT is set without KUBEVISION_TLS_KEY"),
             (&[(key_setting, &key)], "KUBEVISION_TLS_KEY is set without KUBEVISION_TLS_CERT"),
             (&[(cert_setting, "/nowhere"), (key_setting, &key)], "KUBEVISION_TLS_CERT names /nowhere"),
@@ -191,6 +192,8 @@ fn files_that_do_not_fit_stop_the_start_with_a_clear_message() {
             (&[(cert_setting, &key), (key_setting, &key)], "does not hold a certificate"),
             (&[(cert_setting, &certificate), (key_setting, &certificate)], "does not hold a private key"),
             (&[(cert_setting, &certificate), (key_setting, &text(other.key_file()))], "cannot be used together"),
+            (&[(ca_setting, "/nowhere")], "KUBEVISION_TLS_CA names /nowhere"),
+            (&[(ca_setting, &key)], "does not hold certificates"),
         ];
         for (variables, told) in refused {
             let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The command line of administration.
 
 use clap::Subcommand;
+use kv_server::origin::Origin;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,14 @@ pub(crate) enum AdminTask {
     Cluster {
         #[command(subcommand)]
         task: ClusterTask,
+    },
+    /// Print a kubeconfig for a cluster, by which kubectl reaches it through the server with an API key. No secret is in it.
+    Kubeconfig {
+        /// The cluster.
+        cluster: String,
+        /// Where clients reach the server, such as https://kubevision.example.com; KUBEVISION_PUBLIC_URL if not given.
+        #[arg(long)]
+        server: Option<Origin>,
     },
     /// Custom roles.
     Role {

@@ -5,7 +5,7 @@ use super::{
     operator,
 };
 use crate::{
-    error::{Done, Tried},
+    error::{Done, TaskError, Tried},
     output::{line, rows},
 };
 use kv_server::{
@@ -15,9 +15,11 @@ use kv_server::{
     operations::{
         add_cluster::add_cluster,
         change_cluster::change_cluster,
+        get_kubeconfig::get_kubeconfig,
         remove_cluster::remove_cluster,
         webhooks::{make_webhook_token, remove_webhook_token},
     },
+    origin::Origin,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -68,5 +70,19 @@ pub(super) async fn run(app: &Arc<App>, task: ClusterTask) -> Done {
             line(&format!("Cluster {name} removed."));
         }
     }
+    Ok(())
+}
+
+/// Prints a kubeconfig.
+pub(super) async fn kubeconfig(app: &Arc<App>, cluster: &str, server: Option<Origin>) -> Done {
+    let server = server.or_else(|| app.config.public_url.clone());
+    if server.is_none() {
+        return Err(TaskError::new(
+            "say where clients reach the server: --server https://kubevision.example.com, or set KUBEVISION_PUBLIC_URL",
+        ));
+    }
+    let clusters = app.clusters().await?;
+    let yaml = get_kubeconfig(&operator(app)?, &clusters, cluster, server.as_ref()).await?;
+    line(yaml.trim_end());
     Ok(())
 }

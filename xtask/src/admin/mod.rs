@@ -42,6 +42,7 @@ pub(crate) fn run(task: AdminTask) -> Done {
             AdminTask::User { task } => user::run(app, task).await,
             AdminTask::Key { task } => key::run(app, task).await,
             AdminTask::Cluster { task } => cluster::run(app, task).await,
+            AdminTask::Kubeconfig { cluster, server } => cluster::kubeconfig(app, &cluster, server).await,
             AdminTask::Role { task } => role::run(app, task).await,
             AdminTask::Audit { task } => audit::run(app, task).await,
             AdminTask::Rotate { task } => rotate(app, &task).await,

@@ -1,5 +1,5 @@
-//! Debian's packages for the build: a private apt configuration, downloads into the build's own folder, and the one
-//! package that may have to be installed. Never here: the machine's package lists or sources changed, a service started –
+//! Debian's packages for the build: a private apt configuration, downloads into the build's own folder, and the few
+//! packages that may have to be installed. Never here: the machine's package lists or sources changed, a service started –
 //! etcd and Go are unpacked, not installed.
 
 use std::env;
@@ -71,9 +71,11 @@ impl Apt {
 
     /// Sees to it that `program` is there, from `package` if need be.
     pub(crate) fn program(&self, program: &'static str, package: &'static str, steps: &Steps) -> Result<(), KubeError> {
-        if find(program).is_some() {
-            return Ok(());
-        }
+        if find(program).is_some() { Ok(()) } else { self.install(program, package, steps) }
+    }
+
+    /// Installs `package`, which brings `program`, if this user may.
+    pub(crate) fn install(&self, program: &'static str, package: &'static str, steps: &Steps) -> Result<(), KubeError> {
         let mut install = if is_root() {
             self.get()
         } else if find("sudo").is_some() {

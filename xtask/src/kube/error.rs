@@ -93,6 +93,17 @@ pub(crate) enum KubeError {
         package: &'static str,
     },
 
+    /// A client program cannot be had for this processor, and the machine has none that will do.
+    #[error(
+        "the {program} that the project fetches does not run here; install {program} {at_least} or later and put it on the PATH"
+    )]
+    NoClient {
+        /// The program.
+        program: &'static str,
+        /// The oldest version that will do.
+        at_least: String,
+    },
+
     /// What was downloaded or built is not what the recipe expects.
     #[error("expected {what} in {} after having {step}; the log is {}", folder.display(), log.display())]
     Missing {

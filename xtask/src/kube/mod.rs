@@ -3,7 +3,7 @@
 //! processes of this machine.
 //!
 //! `ensure` finds the programs or builds them once; `up` starts a named cluster and leaves it running; `down` ends it;
-//! `status` tells what runs. Never here: a process ended that
+//! `status` tells what runs; `clients` finds or fetches kubectl, helm and Python's client. Never here: a process ended that
 //! this module did not start, a machine's package configuration edited, a service of the machine started, anything printed
 //! but through the caller's `progress`.
 
@@ -11,6 +11,7 @@ mod apt;
 mod binaries;
 mod build;
 mod certificates;
+mod clients;
 mod cluster;
 mod error;
 mod folders;
@@ -23,6 +24,7 @@ mod state;
 mod steps;
 
 pub(crate) use binaries::{Binaries, KUBELET, ensure};
+pub(crate) use clients::clients;
 pub(crate) use cluster::{Cluster, down, status, up};
 pub(crate) use error::KubeError;
 pub(crate) use folders::private_file;

@@ -60,6 +60,8 @@ events! {
     ClusterList = "cluster.list",
     /// A cluster was looked at.
     ClusterShow = "cluster.show",
+    /// A kubeconfig for a cluster was given.
+    ClusterKubeconfig = "cluster.kubeconfig",
     /// A cluster was registered.
     ClusterAdd = "cluster.add",
     /// How a cluster is called was changed.

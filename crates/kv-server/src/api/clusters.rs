@@ -9,15 +9,17 @@ use crate::{
     cluster::{AccessError, ClusterAccess, KubeconfigSource},
     failure::Failure,
     operations::{
-        add_cluster, change_cluster, list_clusters, remove_cluster,
+        add_cluster, change_cluster, get_kubeconfig, list_clusters, remove_cluster,
         show_cluster::{self, Health},
     },
+    origin::Origin,
     problem::Problem,
     routes::no_query,
     upstreams::Upstreams,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header,
     web::{Data, Path},
 };
 use kv_authz::{
@@ -248,4 +250,37 @@ pub async fn show(
     no_query(&request)?;
     let (cluster, health) = show_cluster::show_cluster(&caller, &upstreams, &path).await?;
     Ok(HttpResponse::Ok().json(ClusterSeen::of(&cluster, health)))
+}
+
+/// Get a kubeconfig for a cluster assigned to you. It holds no secret: kubectl takes your API key from
+/// `KUBEVISION_API_KEY`.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/kubeconfig", tag = "clusters",
+    security(("session" = []), ("api_key" = [])), params(("cluster" = String, Path)),
+    responses(
+        (status = 200, body = String, content_type = "application/yaml"),
+        (status = 400, description = "`unknown_public_url`: neither setting nor request says how clients reach the server.",
+            body = Problem),
+        (status = 404, body = Problem),
+    ))]
+pub async fn kubeconfig(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    let target = Target::of("clusters").named(&*path);
+    caller.about(Event::ClusterKubeconfig, target.clone());
+    no_query(&request)?;
+    let server = caller.app().config.public_url.clone().or_else(|| reached_at(&request));
+    let yaml = caller
+        .observe(Event::ClusterKubeconfig, target, async |view| {
+            get_kubeconfig::get_kubeconfig(&caller.acting(view), &view.clusters, &path, server.as_ref()).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/yaml")
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{path}.kubeconfig\"")))
+        .body(yaml))
+}
+
+/// Where the request says it was sent, by its one `Host` field.
+fn reached_at(request: &HttpRequest) -> Option<Origin> {
+    let mut fields = request.headers().get_all(header::HOST);
+    let (host, None) = (fields.next()?.to_str().ok()?, fields.next()) else { return None };
+    Origin::of_host(host, request.app_config().secure()).ok()
 }

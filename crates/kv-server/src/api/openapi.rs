@@ -27,7 +27,7 @@ use utoipa::{
         users::unassign, user_sessions::list_sessions, user_sessions::end_sessions, user_sessions::end_session, user_keys::list_keys,
         user_keys::mint_refused, user_keys::revoke_key, user_keys::revoke_all_keys, roles::list, roles::create,
         roles::show, roles::change, roles::delete, audit::list, audit::export, clusters::list, clusters::add,
-        clusters::show, clusters::change, clusters::remove,
+        clusters::show, clusters::change, clusters::remove, clusters::kubeconfig,
         webhooks::make_token, webhooks::remove_token, webhooks::review_token, webhooks::review_access,
         kubernetes::describe::list_namespaced, kubernetes::describe::create_namespaced,
         kubernetes::describe::get_namespaced, kubernetes::describe::replace_namespaced,

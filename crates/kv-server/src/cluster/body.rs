@@ -6,12 +6,14 @@
 use kv_authz::{Subresource, kubernetes::KubernetesVerb};
 use serde_json::{Map, Value};
 
-use super::{json, path::ObjectPath};
+use super::{json, path::ObjectPath, protobuf};
 
 /// As much as an API server accepts.
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
 
 const JSON: &str = "application/json";
+/// Kubernetes' own kinds in a form of its own.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
@@ -29,6 +31,9 @@ pub enum BodyError {
     /// 400: not strictly JSON.
     #[error(transparent)]
     Json(#[from] json::JsonError),
+    /// 400: not what its content type says.
+    #[error(transparent)]
+    Protobuf(#[from] protobuf::ProtobufError),
     /// 400: not of the shape this verb takes.
     #[error("the body is not {0}")]
     Shape(&'static str),
@@ -84,14 +89,14 @@ pub fn check(bytes: &[u8], content_type: Option<&str>, path: &ObjectPath) -> Res
     }
     // How it is to be deleted, not what: there is nothing in it to compare.
     if matches!(path.verb(), KubernetesVerb::Delete | KubernetesVerb::DeleteCollection) {
-        let value = json::parse(bytes)?;
+        let value = value(bytes, content_type)?;
         let kind = value.get("kind").and_then(Value::as_str);
         return match (value.is_object(), kind) {
             (true, None | Some("DeleteOptions")) => Ok(CheckedBody { content_type, value }),
             _ => Err(BodyError::Shape("`DeleteOptions`")),
         };
     }
-    let value = json::parse(bytes)?;
+    let value = value(bytes, content_type)?;
     match (content_type, &value) {
         (JSON_PATCH, Value::Array(operations)) => operations.iter().try_for_each(operation)?,
         (JSON_PATCH, _) => return Err(BodyError::Shape("a JSON patch, which is an array")),
@@ -101,6 +106,10 @@ pub fn check(bytes: &[u8], content_type: Option<&str>, path: &ObjectPath) -> Res
         _ => return Err(BodyError::Shape("an object")),
     }
     Ok(CheckedBody { content_type, value })
+}
+
+fn value(bytes: &[u8], content_type: &str) -> Result<Value, BodyError> {
+    Ok(if content_type == PROTOBUF { protobuf::read(bytes)? } else { json::parse(bytes)? })
 }
 
 fn upstream_type(content_type: &str, verb: KubernetesVerb) -> Option<&'static str> {
@@ -113,8 +122,8 @@ fn upstream_type(content_type: &str, verb: KubernetesVerb) -> Option<&'static st
     match (verb, essence.as_str()) {
         (
             KubernetesVerb::Create | KubernetesVerb::Update | KubernetesVerb::Delete | KubernetesVerb::DeleteCollection,
-            JSON,
-        ) => Some(JSON),
+            JSON | PROTOBUF,
+        ) => Some(if essence == JSON { JSON } else { PROTOBUF }),
         (KubernetesVerb::Patch, JSON | MERGE_PATCH) => Some(MERGE_PATCH),
         (KubernetesVerb::Patch, JSON_PATCH) => Some(JSON_PATCH),
         (KubernetesVerb::Patch, STRATEGIC_PATCH) => Some(STRATEGIC_PATCH),

@@ -29,6 +29,7 @@ pub mod mask;
 mod names;
 mod native;
 mod path;
+pub mod protobuf;
 mod query;
 mod refusal;
 pub mod tunnel;

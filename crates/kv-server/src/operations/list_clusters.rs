@@ -2,12 +2,12 @@
 
 use crate::{failure::Failure, view::View};
 use kv_authz::{
-    Policy,
+    Policy, Principal,
     action::{ListClusters, ShowCluster},
     audit::Target,
     authorize,
 };
-use kv_store::ClusterRecord;
+use kv_store::{ClusterList, ClusterRecord};
 use time::OffsetDateTime;
 
 /// The clusters the caller may know of, by name.
@@ -20,7 +20,7 @@ pub fn list_clusters<'a>(
     now: OffsetDateTime,
 ) -> Result<Vec<&'a ClusterRecord>, Failure> {
     authorize::<ListClusters>(&view.principal, Target::of("clusters"), policy, now)?;
-    Ok(view.clusters.clusters.iter().filter(|cluster| may_know(view, cluster)).collect())
+    Ok(view.clusters.clusters.iter().filter(|cluster| may_know(&view.principal, cluster)).collect())
 }
 
 /// One of them.
@@ -34,10 +34,22 @@ pub fn known_cluster<'a>(
     now: OffsetDateTime,
 ) -> Result<&'a ClusterRecord, Failure> {
     authorize::<ShowCluster>(&view.principal, Target::of("clusters").named(name), policy, now)?;
-    let found = view.clusters.clusters.iter().find(|cluster| cluster.name == name);
-    found.filter(|cluster| may_know(view, cluster)).ok_or(Failure::NotFound { what: "cluster" })
+    find_known(&view.principal, &view.clusters, name)
 }
 
-fn may_know(view: &View, cluster: &ClusterRecord) -> bool {
-    view.principal.owner().is_none_or(|owner| owner.reach(cluster.id).is_some())
+/// One of them, for an act that was authorised already.
+///
+/// # Errors
+/// [`Failure::NotFound`] for a cluster the caller may not know of.
+pub(super) fn find_known<'a>(
+    principal: &Principal,
+    clusters: &'a ClusterList,
+    name: &str,
+) -> Result<&'a ClusterRecord, Failure> {
+    let found = clusters.clusters.iter().find(|cluster| cluster.name == name);
+    found.filter(|cluster| may_know(principal, cluster)).ok_or(Failure::NotFound { what: "cluster" })
+}
+
+fn may_know(principal: &Principal, cluster: &ClusterRecord) -> bool {
+    principal.owner().is_none_or(|owner| owner.reach(cluster.id).is_some())
 }

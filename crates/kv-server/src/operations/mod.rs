@@ -10,6 +10,7 @@ pub mod create_user;
 pub mod delete_user;
 pub mod export_audit;
 pub mod first_start;
+pub mod get_kubeconfig;
 pub mod kubernetes;
 pub mod list_api_keys;
 pub mod list_clusters;

@@ -96,7 +96,12 @@ pub(super) fn content_type(opened: &Opened, proxied: bool) -> Option<String> {
     let media_type = opened.media_type();
     let known = matches!(
         media_type.as_str(),
-        "application/json" | "application/yaml" | "text/plain" | "application/vnd.kubernetes.protobuf"
+        // Older clusters call their schemas mere bytes.
+        "application/json"
+            | "application/yaml"
+            | "text/plain"
+            | "application/octet-stream"
+            | "application/vnd.kubernetes.protobuf"
     ) || media_type.starts_with("application/com.github.proto-openapi.spec.");
     match (known, proxied) {
         (true, _) => opened.content_type.clone(),

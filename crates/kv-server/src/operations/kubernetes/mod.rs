@@ -125,7 +125,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
             ));
         }
         let identity = view.identity_in(id)?;
-        let accept = wanted.accept(mask_secrets || reach != Reach::AsAsked)?;
+        let accept = wanted.accept(mask_secrets || reach != Reach::AsAsked || !goal.is_read())?;
         let body = match &goal {
             Goal::Object(path) => checked_body(&wanted.body, path, mask_secrets)?,
             Goal::Document(_) => none(&wanted.body)?,

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::input::Body,
     caller::Caller,
-    cluster::{Accept, Group, NativePath, Plural, UpstreamQuery},
+    cluster::{Accept, Group, NativePath, Plural, UpstreamQuery, body, protobuf},
     failure::Failure,
     upstreams::{Connection, Upstreams},
     view::View,
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 /// What of `SelfSubjectAccessReview` and `SelfSubjectRulesReview` is read.
 #[derive(Debug, Deserialize)]
 struct Review {
+    #[serde(default)]
     spec: Spec,
 }
 
@@ -110,11 +111,10 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
     let ((own, identity), begun) = caller.begin(true, event, audited, decide).await?;
     if let Some(status) = own {
         begun.end(kv_authz::audit::Finish::with_status(201));
-        let mut answer: Value = serde_json::from_slice(&wanted.body.bytes).unwrap_or_default();
-        answer["kind"] = path.served().kind().into();
-        answer["apiVersion"] = path.served().api_version().into();
-        answer["metadata"] = json!({"creationTimestamp": null});
-        answer["status"] = status;
+        let answer = json!({
+            "kind": path.served().kind(), "apiVersion": path.served().api_version(),
+            "metadata": {"creationTimestamp": null}, "spec": {}, "status": status,
+        });
         return Ok(Answer::json(201, answer.to_string()));
     }
     let plan = Plan {
@@ -123,7 +123,7 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
         reach: Reach::AsAsked,
         mask: false,
         accept: Accept::default(),
-        body: Some(("application/json".to_owned(), wanted.body.bytes.to_vec())),
+        body: Some((wanted.body.media_type.clone(), wanted.body.bytes.to_vec())),
         native: true,
         identity,
         stream: None,
@@ -132,13 +132,19 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
 }
 
 fn read(body: &Body) -> Result<Review, Failure> {
-    let malformed =
-        |detail: &str| Failure::Invalid { status: 415, code: "unsupported_media_type", detail: detail.into() };
-    if body.media_type != "application/json" {
-        return Err(malformed("Send the review as `application/json`."));
+    let malformed = || Failure::invalid("malformed_body", "The body is not a review, which has a `spec`.");
+    match body.media_type.as_str() {
+        "application/json" => serde_json::from_slice(&body.bytes).map_err(|_| malformed()),
+        body::PROTOBUF => {
+            let value = protobuf::read(&body.bytes).map_err(|_| malformed())?;
+            serde_json::from_value(value).map_err(|_| malformed())
+        }
+        _ => Err(Failure::Invalid {
+            status: 415,
+            code: "unsupported_media_type",
+            detail: "Send the review as `application/json`.".into(),
+        }),
     }
-    serde_json::from_slice(&body.bytes)
-        .map_err(|_| Failure::invalid("malformed_body", "The body is not a review, which has a `spec`."))
 }
 
 /// What KubeVision itself answers; `None` where it allows it, and the cluster is to be asked.
