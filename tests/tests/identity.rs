@@ -28,7 +28,7 @@ async fn theirs(entry: &str) -> Value {
     for _ in 0..100 {
         let log = std::fs::read_to_string(&path).unwrap();
         let found = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(found) = found.filter(|line| line["auditID"] == entry).last() {
+        if let Some(found) = found.rev().find(|line| line["auditID"] == entry) {
             return found;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

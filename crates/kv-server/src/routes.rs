@@ -101,8 +101,14 @@ routes! {
         PATCH => api::clusters::change,
         DELETE => api::clusters::remove,
     }
-    // Before the resources: `kubeconfig` and `k8s` right below a cluster are ours, and name none of them.
+    // Before the resources: `kubeconfig`, `webhook-token`, the two below `webhooks`, and `k8s` are ours, and name none of them.
     "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
+    "/api/v1/clusters/{cluster}/webhook-token" Credential {
+        POST => api::webhooks::make_token,
+        DELETE => api::webhooks::remove_token,
+    }
+    "/api/v1/clusters/{cluster}/webhooks/token-review" Public { POST => api::webhooks::review_token }
+    "/api/v1/clusters/{cluster}/webhooks/subject-access-review" Public { POST => api::webhooks::review_access }
     "/api/v1/clusters/{cluster}/k8s/{path:.*}" Credential {
         GET => api::native::any,
         POST => api::native::any,

@@ -74,29 +74,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn key_authority(&self, digest: &KeyDigest) -> Result<Option<KeyAuthority>> {
-        let digest = digest.to_bytes();
+        self.read(|conn| key_authority(conn, &digest.to_bytes()))
+    }
+
+    /// The authority of a key by its id, for who was told the id and not the key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn key_authority_by_id(&self, key: KeyId) -> Result<Option<KeyAuthority>> {
         self.read(|conn| {
-            let row = api_keys::table
-                .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
-                .filter(api_keys::digest.eq(digest.as_slice()))
-                .select((
-                    api_keys::id,
-                    api_keys::name,
-                    api_keys::expires_at,
-                    (users::id, users::name, users::role, users::version),
-                    role_columns!(),
-                ))
-                .get_result::<(Vec<u8>, String, Option<i64>, OwnerColumns, RoleColumns)>(conn)
-                .optional()?;
-            let Some((key, name, expires_at, columns, role)) = row else {
-                // As many reads as for a key that somebody has: the time does not tell them apart.
-                load_assignments(conn, &[])?;
-                return Ok(None);
-            };
-            let role_version = role.3;
-            let (owner, user_version) = owner(conn, columns, role)?;
-            let expires_at = maybe_time(expires_at)?;
-            Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at, owner, user_version, role_version }))
+            let row = api_keys::table.filter(api_keys::id.eq(bytes(key)));
+            let digest: Option<Vec<u8>> = row.select(api_keys::digest).get_result(conn).optional()?;
+            digest.map_or(Ok(None), |digest| key_authority(conn, &digest))
         })
     }
 
@@ -128,6 +117,30 @@ impl Store {
             Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
         })
     }
+}
+
+fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthority>> {
+    let row = api_keys::table
+        .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
+        .filter(api_keys::digest.eq(digest))
+        .select((
+            api_keys::id,
+            api_keys::name,
+            api_keys::expires_at,
+            (users::id, users::name, users::role, users::version),
+            role_columns!(),
+        ))
+        .get_result::<(Vec<u8>, String, Option<i64>, OwnerColumns, RoleColumns)>(conn)
+        .optional()?;
+    let Some((key, name, expires_at, columns, role)) = row else {
+        // As many reads as for a key that somebody has: the time does not tell them apart.
+        load_assignments(conn, &[])?;
+        return Ok(None);
+    };
+    let role_version = role.3;
+    let (owner, user_version) = owner(conn, columns, role)?;
+    let expires_at = maybe_time(expires_at)?;
+    Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at, owner, user_version, role_version }))
 }
 
 fn owner(

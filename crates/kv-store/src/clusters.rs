@@ -5,7 +5,7 @@ use crate::{
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
     error::{Result, StoreError},
-    row::{bytes, id, micros, time},
+    row::{bytes, id, micros, text, time},
     schema::{clusters, revisions},
     store::Store,
 };
@@ -15,6 +15,7 @@ use kv_authz::{
     Action, ClusterId, Permit,
     audit::{Detail, Fact, Finish},
 };
+use subtle::ConstantTimeEq;
 
 /// A cluster about to be registered.
 #[derive(Clone)]
@@ -139,6 +140,53 @@ impl Store {
                 .with(Fact::After, format!("impersonate: {impersonate}"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             Ok(())
+        })
+    }
+
+    /// Keeps the digest of a cluster's webhook token in the place of the one before, or of none.
+    ///
+    /// # Errors
+    /// [`ActError::Refused`] where there is none of this id.
+    pub fn set_webhook_token<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        basis: Option<&Basis>,
+        cluster: ClusterId,
+        digest: Option<&[u8]>,
+        occasion: &Occasion,
+    ) -> Result<(), ActError<ClusterRefused>> {
+        self.write(|conn| {
+            confirm(conn, basis, occasion.now)?;
+            bump(conn)?;
+            let row = clusters::table.filter(clusters::id.eq(bytes(cluster)));
+            let before: Option<Option<Vec<u8>>> =
+                row.clone().select(clusters::webhook_digest).first(conn).optional()?;
+            let before = before.ok_or(ActError::Refused(ClusterRefused::NoSuchCluster))?.is_some();
+            diesel::update(row).set(clusters::webhook_digest.eq(digest)).execute(conn)?;
+            let (told, status) = match digest {
+                Some(_) => ("webhook token: a new one", 201),
+                None => ("webhook token: none", 204),
+            };
+            let facts = Detail::none()
+                .with(Fact::ObjectId, cluster.to_string())
+                .with(Fact::Before, if before { "webhook token: one" } else { "webhook token: none" })
+                .with(Fact::After, told);
+            self.insert_act(conn, permit, occasion, Finish::with_status(status).because(facts))?;
+            Ok(())
+        })
+    }
+
+    /// The cluster of this name, if the digest is its webhook token's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cluster_of_webhook(&self, name: &str, digest: &[u8]) -> Result<Option<ClusterId>> {
+        self.read(|conn| {
+            let row = clusters::table.filter(clusters::name.eq(text(name)));
+            let found = row.select((clusters::id, clusters::webhook_digest));
+            let found: Option<(Vec<u8>, Option<Vec<u8>>)> = found.first(conn).optional()?;
+            let Some((cluster, Some(kept))) = found else { return Ok(None) };
+            if bool::from(kept.ct_eq(digest)) { id(&cluster).map(Some) } else { Ok(None) }
         })
     }
 

@@ -29,6 +29,7 @@ mod storage;
 mod streams;
 mod tls;
 mod tunnels;
+mod webhooks;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");

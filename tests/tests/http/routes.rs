@@ -125,6 +125,17 @@ fn rows() -> Vec<Row> {
         row(("GET", "/api/v1/clusters/{cluster}/kubeconfig"), ("nobody", 404), ("dev", 200))
             .at("/api/v1/clusters/prod/kubeconfig"),
         row(("DELETE", "/api/v1/clusters/{cluster}"), ("ops", 403), ("admin", 204)).at("/api/v1/clusters/other"),
+        row(("POST", "/api/v1/clusters/{cluster}/webhook-token"), ("dev", 403), ("ops", 201))
+            .at("/api/v1/clusters/prod/webhook-token"),
+        row(("DELETE", "/api/v1/clusters/{cluster}/webhook-token"), ("dev", 403), ("ops", 204))
+            .at("/api/v1/clusters/prod/webhook-token"),
+        // Nobody's key or session opens these, an administrator's neither.
+        row(("POST", "/api/v1/clusters/{cluster}/webhooks/token-review"), ("dev", 401), ("admin", 401))
+            .at("/api/v1/clusters/prod/webhooks/token-review")
+            .with(json!({})),
+        row(("POST", "/api/v1/clusters/{cluster}/webhooks/subject-access-review"), ("dev", 401), ("admin", 401))
+            .at("/api/v1/clusters/prod/webhooks/subject-access-review")
+            .with(json!({})),
         row(("GET", SPACED), ("nobody", 404), ("dev", 200)).at(PODS),
         row(("POST", SPACED), ("readonly", 403), ("dev", 201)).at(PODS).with(pod.clone()),
         row(("GET", SPACED_ONE), ("nobody", 404), ("dev", 200)).at(POD),

@@ -278,6 +278,14 @@ pub(crate) enum ClusterTask {
         #[arg(long, value_name = "on|off")]
         impersonate: Switch,
     },
+    /// Make the token by which a cluster is known when it asks about its callers, in the place of the one before.
+    WebhookToken {
+        /// The cluster's name.
+        name: String,
+        /// Take it away instead.
+        #[arg(long)]
+        remove: bool,
+    },
     /// List the clusters.
     List {
         /// Print JSON.

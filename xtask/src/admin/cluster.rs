@@ -13,11 +13,15 @@ use kv_server::{
     app::App,
     cluster::{ClusterAccess, KubeconfigSource},
     operations::{
-        add_cluster::add_cluster, change_cluster::change_cluster, get_kubeconfig::get_kubeconfig,
+        add_cluster::add_cluster,
+        change_cluster::change_cluster,
+        get_kubeconfig::get_kubeconfig,
         remove_cluster::remove_cluster,
+        webhooks::{make_webhook_token, remove_webhook_token},
     },
     origin::Origin,
 };
+use secrecy::ExposeSecret;
 use serde_json::json;
 use std::{path::Path, sync::Arc};
 
@@ -37,6 +41,15 @@ pub(super) async fn run(app: &Arc<App>, task: ClusterTask) -> Done {
             let changed = change_cluster(&operator(app)?, &name, impersonate == Switch::On).await?;
             let how = if changed.impersonate { "name the caller" } else { "are its own account's" };
             line(&format!("Calls to cluster {name} {how} from now on."));
+        }
+        ClusterTask::WebhookToken { name, remove: false } => {
+            let token = make_webhook_token(&operator(app)?, &name).await?;
+            // The one time it is shown.
+            line(token.expose_secret());
+        }
+        ClusterTask::WebhookToken { name, remove: true } => {
+            remove_webhook_token(&operator(app)?, &name).await?;
+            line(&format!("Cluster {name} has no webhook token."));
         }
         ClusterTask::List { json } => {
             let list = app.clusters().await?;

@@ -82,6 +82,10 @@ events! {
     KubernetesPatch = "kubernetes.patch",
     /// An object was deleted.
     KubernetesDelete = "kubernetes.delete",
+    /// A cluster asked whose a token is.
+    KubernetesTokenReview = "kubernetes.token_review",
+    /// A cluster asked whether a user may do something in it.
+    KubernetesAccessReview = "kubernetes.access_review",
     /// Every object of a collection was deleted.
     KubernetesDeleteCollection = "kubernetes.delete_collection",
     /// Objects were followed.

@@ -164,7 +164,11 @@ pub struct Me {
     second_factor_enrolment_required: bool,
 }
 
-fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
+/// The visit that a request to a public route is.
+///
+/// # Errors
+/// [`Failure::Internal`] where the pipeline did not make it one.
+pub(super) fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
     let visitor = request.extensions().get::<Visitor>().cloned();
     let Visitor { id, origin } = visitor.ok_or(Failure::Internal { step: "reading the visitor", source: None })?;
     Ok(Visit { app, id, origin })

@@ -15,6 +15,7 @@ pub mod second_factor;
 pub mod user_keys;
 pub mod user_sessions;
 pub mod users;
+pub mod webhooks;
 
 use serde::Serialize;
 use utoipa::ToSchema;

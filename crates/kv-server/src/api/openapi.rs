@@ -2,11 +2,12 @@
 
 use super::{
     api_keys, audit, auth, clusters, health, kubernetes, native, roles, second_factor, user_keys, user_sessions, users,
+    webhooks,
 };
 use actix_web::HttpResponse;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 /// The document.
@@ -27,6 +28,7 @@ use utoipa::{
         user_keys::mint_refused, user_keys::revoke_key, user_keys::revoke_all_keys, roles::list, roles::create,
         roles::show, roles::change, roles::delete, audit::list, audit::export, clusters::list, clusters::add,
         clusters::show, clusters::change, clusters::remove, clusters::kubeconfig,
+        webhooks::make_token, webhooks::remove_token, webhooks::review_token, webhooks::review_access,
         kubernetes::describe::list_namespaced, kubernetes::describe::create_namespaced,
         kubernetes::describe::get_namespaced, kubernetes::describe::replace_namespaced,
         kubernetes::describe::patch_namespaced, kubernetes::describe::delete_namespaced,
@@ -58,6 +60,9 @@ impl Modify for Schemes {
                 "`ApiKey kv_live_…`; `Bearer kv_live_…` is accepted too.",
             ))),
         );
+        let webhook =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`kvw_…`, of the cluster itself."));
+        components.add_security_scheme("webhook", SecurityScheme::Http(webhook.build()));
         components.add_security_scheme("session", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     }
 }

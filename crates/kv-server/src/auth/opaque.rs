@@ -1,5 +1,5 @@
-//! Opaque tokens: random text that names something in the database by its digest alone. Refresh tokens and login
-//! challenges are such; an access token and an API key are not.
+//! Opaque tokens: random text that names something in the database by its digest alone. Refresh tokens, login challenges and
+//! the webhook tokens of clusters are such; an access token and an API key are not.
 
 use crate::clock::{Random, RandomError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,6 +14,8 @@ pub enum Kind {
     Refresh,
     /// It stands for a password that was accepted, until the second factor is shown.
     Challenge,
+    /// By it a cluster is known when it asks about its callers.
+    Webhook,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Refresh => "kvr_",
             Self::Challenge => "kvm_",
+            Self::Webhook => "kvw_",
         }
     }
 }

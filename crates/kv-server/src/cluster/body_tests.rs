@@ -44,7 +44,7 @@ fn attack_125_content_types() {
         (Create, "text/plain"),
         (Create, ""),
         (Update, "application/merge-patch+json"),
-        (Create, "application/vnd.kubernetes.protobuf"),
+        (Patch, "application/vnd.kubernetes.protobuf"),
         (Patch, "application/apply-patch+cbor"),
         (Create, "application/json; charset=utf-16"),
         (Create, "application/json, text/plain"),

@@ -31,6 +31,7 @@ pub mod show_oneself;
 pub mod sign_in;
 pub mod sign_out;
 pub mod visit;
+pub mod webhooks;
 
 use crate::{
     admission::{Guard, Reaching},

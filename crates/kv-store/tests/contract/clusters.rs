@@ -4,7 +4,12 @@ use crate::world::{World, id, occasion, permit, refusal};
 use kv_authz::action::{AddCluster, ChangeCluster, RemoveCluster};
 use kv_store::{ActError, ClusterRefused, NewCluster, testing::Backend};
 
-kv_store::on_both!(clusters_come_and_go, a_name_has_one_cluster, whom_calls_are_made_as_is_changed);
+kv_store::on_both!(
+    clusters_come_and_go,
+    a_name_has_one_cluster,
+    whom_calls_are_made_as_is_changed,
+    a_webhook_token_is_known_by_its_cluster_alone
+);
 
 fn new(name: &str, sealed: &[u8]) -> NewCluster {
     NewCluster {
@@ -68,4 +73,29 @@ fn whom_calls_are_made_as_is_changed(backend: Backend) {
     let changes = "action = 'cluster.change' AND status_code = 200";
     let told = format!("{changes} AND detail LIKE '%impersonate: false%impersonate: true%'");
     assert_eq!((world.database.count("audit_entries", changes), world.database.count("audit_entries", &told)), (2, 1));
+}
+
+fn a_webhook_token_is_known_by_its_cluster_alone(backend: Backend) {
+    let world = World::new(backend);
+    let (a, b) = (new("a", &[1]), new("b", &[1]));
+    add(&world, &a).unwrap();
+    add(&world, &b).unwrap();
+    let set = |cluster, digest: Option<&[u8]>| {
+        world.store.set_webhook_token(&permit::<ChangeCluster>(), None, cluster, digest, &occasion())
+    };
+    let known = |name: &str, digest: &[u8]| world.store.cluster_of_webhook(name, digest).unwrap();
+    assert_eq!(known("a", b""), None, "no token is not an empty one");
+    set(a.id, Some(&[1, 2, 3])).unwrap();
+    set(b.id, Some(&[4, 5, 6])).unwrap();
+    assert_eq!((known("a", &[1, 2, 3]), known("b", &[4, 5, 6])), (Some(a.id), Some(b.id)));
+    for (name, digest) in [("b", &[1, 2, 3][..]), ("a", &[1, 2]), ("a", &[1, 2, 3, 4]), ("a", b""), ("c", &[1, 2, 3])] {
+        assert_eq!(known(name, digest), None, "{name} {digest:?}");
+    }
+    set(a.id, Some(&[7])).unwrap();
+    assert_eq!((known("a", &[1, 2, 3]), known("a", &[7])), (None, Some(a.id)), "a new one takes its place");
+    set(a.id, None).unwrap();
+    set(a.id, None).unwrap();
+    assert_eq!(known("a", &[7]), None);
+    assert_eq!(refusal(set(id(), None)), ClusterRefused::NoSuchCluster);
+    assert_eq!(world.database.count("audit_entries", "action = 'cluster.change' AND outcome = 'succeeded'"), 5);
 }
