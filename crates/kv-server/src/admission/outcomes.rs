@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use kv_store::{Store, admission::EntryEnd};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -12,6 +12,9 @@ use std::{
 };
 
 const BATCH: usize = 256;
+/// How long the first of a batch waits for others. Nobody waits for an outcome; but each commit is one that admission, for
+/// which everybody waits, comes after.
+const GATHER: Duration = Duration::from_millis(10);
 /// The most outcomes that wait before no new work is begun.
 const FULL: usize = 4_096;
 /// Between two attempts while the database does not take them.
@@ -54,8 +57,11 @@ impl Outcomes {
 
     /// Adds the end of an entry.
     pub fn push(&self, end: EntryEnd) {
-        self.queue.lock().ends.push_back(end);
-        self.filled.notify_one();
+        let mut queue = self.queue.lock();
+        queue.ends.push_back(end);
+        if queue.ends.len() == 1 {
+            self.filled.notify_one();
+        }
     }
 
     /// How many wait.
@@ -91,6 +97,9 @@ impl Outcomes {
                         return;
                     }
                     self.filled.wait(&mut queue);
+                }
+                if queue.ends.len() < BATCH && !queue.closed {
+                    MutexGuard::unlocked(&mut queue, || thread::sleep(GATHER));
                 }
                 queue.ends.iter().take(BATCH).cloned().collect()
             };
