@@ -26,7 +26,9 @@ mod routes;
 mod scopes;
 mod sessions;
 mod storage;
+mod streams;
 mod tls;
+mod tunnels;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");
