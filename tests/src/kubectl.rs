@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 use tempfile::TempDir;
@@ -34,14 +34,23 @@ impl Said {
     /// # Panics
     /// Where it cannot be run.
     #[must_use]
-    pub fn by(program: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.envs(variables.iter().copied()).stdin(Stdio::null());
-        let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    pub fn by(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::of(prepared(program, variables).args(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { success: output.status.success(), answer: text(&output.stdout), complaint: text(&output.stderr) }
     }
+}
+
+/// A program with these variables and the `PATH`, and no others.
+fn prepared(program: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(variables.iter().copied());
+    command
 }
 
 impl Kubectl {
@@ -65,11 +74,29 @@ impl Kubectl {
     /// Runs it.
     #[must_use]
     pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let (home, kubeconfig) = (path(""), path("kubeconfig"));
-        let mut all = vec![("HOME", home.as_str()), ("KUBECONFIG", kubeconfig.as_str())];
-        all.extend(variables);
-        Said::by(&self.program, arguments, &all)
+        Said::of(&mut self.command(arguments, variables))
+    }
+
+    /// kubectl about to be run, for who reads its words while it runs.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = self.lend(&self.program, variables);
+        command.args(arguments);
+        command
+    }
+
+    /// Another program that finds this kubeconfig.
+    #[must_use]
+    pub fn lend(&self, program: &Path, variables: &[(&str, &str)]) -> Command {
+        let mut command = prepared(program, variables);
+        command.env("HOME", self.folder()).env("KUBECONFIG", self.folder().join("kubeconfig"));
+        command
+    }
+
+    /// The folder it has for its own.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The kubeconfig as kubectl understands it.

@@ -159,11 +159,15 @@ fn as_status(problem: &Problem) -> Vec<u8> {
         _ => "InternalError",
     };
     let mut causes = vec![
-        json!({"reason": "Code", "message": problem.code}),
-        json!({"reason": "RequestId", "message": problem.request_id}),
+        json!({"reason": "Code", "field": "code", "message": problem.code}),
+        json!({"reason": "RequestId", "field": "request_id", "message": problem.request_id}),
     ];
+    // Of what is invalid, kubectl shows the causes and nothing else.
+    if problem.status == 422 {
+        causes.insert(0, json!({"reason": "FieldValueInvalid", "field": "KubeVision", "message": problem.detail}));
+    }
     if let Some(missing) = &problem.missing {
-        causes.push(json!({"reason": "MissingPermission", "message": missing}));
+        causes.push(json!({"reason": "MissingPermission", "field": "missing", "message": missing}));
     }
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

@@ -207,7 +207,8 @@ pub fn check_path(path: &str) -> Result<(), Failure> {
             && segment != ".."
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
     };
-    let path = if path.contains("/k8s/api") { path.strip_suffix('/').unwrap_or(path) } else { path };
+    let slash_too_many = path.contains("/k8s/api") || path.ends_with("/k8s/version/");
+    let path = if slash_too_many { path.strip_suffix('/').unwrap_or(path) } else { path };
     let segments = path.strip_prefix('/').ok_or(()).map(|rest| rest.is_empty() || rest.split('/').all(plain));
     if segments == Ok(true) {
         return Ok(());
@@ -224,9 +225,14 @@ mod tests {
 
     #[test]
     fn attack_112_only_plain_paths_pass() {
-        for path in
-            ["/", "/healthz", "/api/v1/clusters/prod/namespaces/default/deployments/api-server", "/a/system:node"]
-        {
+        for path in [
+            "/",
+            "/healthz",
+            "/api/v1/clusters/prod/namespaces/default/deployments/api-server",
+            "/a/system:node",
+            "/api/v1/clusters/prod/k8s/version/",
+            "/api/v1/clusters/prod/k8s/apis/apps/",
+        ] {
             assert!(check_path(path).is_ok(), "{path}");
         }
         for path in [
@@ -234,6 +240,8 @@ mod tests {
             "//",
             "/a//b",
             "/a/",
+            "/version/",
+            "/api/v1/clusters/prod/k8s/version//",
             "/a/../b",
             "/a/./b",
             "/a/%2e%2e/b",

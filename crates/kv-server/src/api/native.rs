@@ -53,7 +53,11 @@ pub async fn any(
     let upgrade = field(&request, header::UPGRADE);
     let mut payload = payload.into_inner();
     if upgrade.is_empty() {
-        let body = Body::from_request(&request, &mut payload).await?;
+        let mut body = Body::from_request(&request, &mut payload).await?;
+        // What is not said to be anything is JSON to the Kubernetes API, but for a patch; kubectl's `scale` relies on it.
+        if !request.headers().contains_key(header::CONTENT_TYPE) && verb != KubernetesVerb::Patch {
+            body.media_type = "application/json".to_owned();
+        }
         let asks = matches!(&place, Place::Native { path: NativePath::Object { group, plural, names, .. }, .. }
             if verb == KubernetesVerb::Create && names.name.is_none() && is_review(group.as_str(), plural.as_str()));
         let wanted = Wanted { cluster, place, verb, query, body };

@@ -49,8 +49,8 @@ impl NativePath {
         let core = || Group::parse("");
         let document = |document| Ok(Self::Document(document));
         match segments.as_slice() {
-            ["version"] => document(Document::Version),
             // Some client libraries end these with a slash.
+            ["version"] | ["version", ""] => document(Document::Version),
             ["api"] | ["api", ""] => document(Document::Core),
             ["apis"] | ["apis", ""] => document(Document::Groups),
             ["apis", group] | ["apis", group, ""] => document(Document::Group(named(group)?)),

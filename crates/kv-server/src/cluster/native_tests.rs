@@ -37,6 +37,7 @@ fn paths_are_read_as_the_api_server_reads_them() {
 fn attack_128_documents_are_on_a_list() {
     for path in [
         "version",
+        "version/",
         "api",
         "api/",
         "apis",
@@ -70,7 +71,8 @@ fn attack_128_documents_are_on_a_list() {
         "api/v1/namespaces/a/pods/b/log/c",
         "api/v1/pods/",
         "api/v1//pods",
-        "version/",
+        "version//",
+        "version/x",
     ] {
         let read = NativePath::parse(path);
         assert!(read.is_err() || path == "apis/", "{path}: {read:?}");
