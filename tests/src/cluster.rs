@@ -37,6 +37,7 @@ const SERVED: &[(&str, &str, &str, &str, bool)] = &[
     ("", "v1", "namespaces", "Namespace", false),
     ("", "v1", "nodes", "Node", false),
     ("apps", "v1", "deployments", "Deployment", true),
+    ("apps", "v1", "replicasets", "ReplicaSet", true),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
     ("example.com", "v1", "widgets", "Widget", true),
 ];
@@ -129,6 +130,7 @@ struct State {
     replies: Vec<(String, Reply)>,
     connections: usize,
     holds: bool,
+    holds_writes: bool,
     stalls: bool,
     keeps: bool,
 }
@@ -238,9 +240,14 @@ impl Cluster {
         self.state.with(|state| state.holds = true);
     }
 
+    /// The same for what is no GET.
+    pub fn hold_writes(&self) {
+        self.state.with(|state| state.holds_writes = true);
+    }
+
     /// Answers what it held.
     pub fn release(&self) {
-        self.state.with(|state| state.holds = false);
+        self.state.with(|state| (state.holds, state.holds_writes) = (false, false));
     }
 
     /// Connections are accepted and their TLS not answered, until [`Self::resume`].
@@ -327,7 +334,7 @@ async fn answer(seen: Seen, state: &Shared) -> Reply {
                 state.seen.push(seen.clone());
                 state.replies.iter().find(|(path, _)| seen.path.starts_with(path)).map(|(_, reply)| reply.clone())
             });
-            state.while_it(|state| state.holds).await;
+            state.while_it(|state| state.holds || state.holds_writes && seen.method != "GET").await;
             told.unwrap_or_else(|| usual(&seen))
         }
     }

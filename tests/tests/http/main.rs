@@ -27,6 +27,7 @@ mod scopes;
 mod sessions;
 mod storage;
 mod tls;
+mod workloads;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");

@@ -5,7 +5,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     held::HasLastWords,
-    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster},
+    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster, workload_verb},
     upstreams::Upstreams,
 };
 use actix_web::{
@@ -124,7 +124,9 @@ async fn reach(
 ) -> Result<HttpResponse, Failure> {
     refuse_impersonation(request)?;
     let mut query = request.query_string().to_owned();
+    let of_workload = part.as_deref().and_then(|part| workload_verb(&resource, part));
     let verb = match (request.method(), &name) {
+        _ if let Some(verb) = of_workload => verb,
         (&Method::GET, Some(_)) => KubernetesVerb::Get,
         (&Method::GET, None) => KubernetesVerb::List,
         (&Method::POST, _) => KubernetesVerb::Create,
@@ -140,10 +142,19 @@ async fn reach(
         kv_authz::kubernetes::event(verb, None),
         kv_authz::audit::Target { cluster: Some(cluster.clone()), ..kv_authz::audit::Target::of(&resource) },
     );
+    if of_workload.is_some() {
+        let method = if verb == KubernetesVerb::History { Method::GET } else { Method::POST };
+        if *request.method() != method {
+            let detail = format!("This is asked for with {method} only.");
+            return Err(Failure::Invalid { status: 405, code: "method_not_allowed", detail });
+        }
+    }
     if verb == KubernetesVerb::DeleteCollection && query == request.query_string() {
         let detail = format!("Name the object to delete. To delete all there are, say so: `?{WHOLE_COLLECTION}`.");
         return Err(Failure::invalid("name_missing", detail));
     }
+    // It is no part of the object, but something that is done with it.
+    let part = part.filter(|_| of_workload.is_none());
     let place = Place::Ours { namespace, resource, name, part };
     respond(reach_cluster(&caller, upstreams, Wanted { cluster, place, verb, query, body }).await?)
 }
