@@ -230,6 +230,7 @@ pub mod describe {
                     (status = 401, body = crate::problem::Problem),
                     (status = 403, description = "`missing` names the permission.", body = crate::problem::Problem),
                     (status = 404, body = crate::problem::Problem),
+                    (status = 409, body = crate::problem::Problem),
                     (status = 502, body = crate::problem::Problem),
                     (status = 504, body = crate::problem::Problem),
                 ))]
@@ -256,9 +257,15 @@ pub mod describe {
             "Delete all objects of a kind in a namespace, if asked for with `deletecollection=true`.",
             ["cluster", "namespace", "resource"];
         get_part_namespaced: get "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
-            "Read a part of an object: `scale`, `status`, `log`.", ["cluster", "namespace", "resource", "name", "part"];
+            "Read a part of an object: `scale`, `status`, `log`; or the `history` of a Deployment, StatefulSet or DaemonSet: \
+             `{\"items\": [{\"revision\": 2, \"created_at\": \"…\", \"change_cause\": null, \"current\": true, \"images\": [\"…\"]}], \
+             \"next_cursor\": null}`, the newest first.",
+            ["cluster", "namespace", "resource", "name", "part"];
         create_part_namespaced: post "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
-            "Create a part of an object: `eviction`, `token`.", ["cluster", "namespace", "resource", "name", "part"];
+            "Create a part of an object: `eviction`, `token`; or `restart` a Deployment, StatefulSet or DaemonSet, or do its \
+             `rollback` to a revision of its `history`: `{\"revision\": 2}`, or `{}` for the one before. Both answer with the \
+             workload.",
+            ["cluster", "namespace", "resource", "name", "part"];
         replace_part_namespaced: put "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
             "Replace a part of an object.", ["cluster", "namespace", "resource", "name", "part"];
         patch_part_namespaced: patch "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",

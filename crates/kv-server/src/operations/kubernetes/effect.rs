@@ -144,7 +144,7 @@ enum Sent {
 pub(super) enum SendError {
     Unanswered(UpstreamError),
     /// The cluster said no.
-    Refused(ClusterRefusal, Done),
+    Refused(Box<ClusterRefusal>, Done),
     /// We did.
     Failed(Failure, Done),
 }
@@ -200,7 +200,7 @@ impl Plan {
         let done = if status.is_server_error() { Done::Unknown } else { Done::No };
         let refusal = ClusterRefusal::of(status, body);
         // The cluster may quote the object, values and all.
-        SendError::Refused(if self.mask { refusal.without_quotes() } else { refusal }, done)
+        SendError::Refused(Box::new(if self.mask { refusal.without_quotes() } else { refusal }), done)
     }
 }
 

@@ -1,3 +1,5 @@
+//! Revisions of workloads: which are its own, which is chosen, and what the patch changes.
+
 use super::*;
 
 fn workload(value: Value) -> Workload {

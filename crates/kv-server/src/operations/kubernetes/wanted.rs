@@ -130,7 +130,7 @@ pub(super) enum Goal {
         /// The workload.
         object: ObjectPath,
         /// The list of what may be its revisions.
-        revisions: ObjectPath,
+        revisions: Box<ObjectPath>,
     },
     /// A document in which the cluster says what it serves.
     Document(Document),
@@ -293,7 +293,7 @@ fn with_revisions(goal: Goal, revisions: Option<&Served>) -> Result<Goal, Failur
         Goal::Object(object) if object.verb().takes_several_calls() => {
             let revisions = revisions.ok_or(Failure::NotFound { what: "workload in this cluster" })?;
             let revisions = object.beside(revisions).map_err(|error| malformed(&error))?;
-            Ok(Goal::Workload { object, revisions })
+            Ok(Goal::Workload { object, revisions: Box::new(revisions) })
         }
         other => Ok(other),
     }
