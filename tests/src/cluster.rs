@@ -3,6 +3,8 @@
 
 use crate::{
     certificate::{CERTIFICATE, private_key},
+    served::{discovery, usual},
+    streaming::{self, Manner, Notes, Streams},
     until,
 };
 use kv_server::cluster::ClusterAccess;
@@ -25,39 +27,10 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
 };
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The token the server is given for the cluster.
 const TOKEN: &str = "the-clusters-own-token";
-
-/// What a cluster serves: group, version, plural, kind, whether in namespaces.
-const SERVED: &[(&str, &str, &str, &str, bool)] = &[
-    ("", "v1", "pods", "Pod", true),
-    ("", "v1", "secrets", "Secret", true),
-    ("", "v1", "configmaps", "ConfigMap", true),
-    ("", "v1", "namespaces", "Namespace", false),
-    ("", "v1", "nodes", "Node", false),
-    ("apps", "v1", "deployments", "Deployment", true),
-    ("apps", "v1", "replicasets", "ReplicaSet", true),
-    ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
-    ("example.com", "v1", "widgets", "Widget", true),
-];
-
-/// The parts that its objects have.
-const PARTS: &[(&str, &str)] = &[
-    ("pods", "status"),
-    ("pods", "log"),
-    ("pods", "exec"),
-    ("pods", "attach"),
-    ("pods", "portforward"),
-    ("pods", "proxy"),
-    ("pods", "ephemeralcontainers"),
-    ("pods", "eviction"),
-    ("nodes", "status"),
-    ("nodes", "proxy"),
-    ("deployments", "scale"),
-    ("deployments", "status"),
-    ("widgets", "status"),
-];
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -99,6 +72,7 @@ pub struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
+    manner: Manner,
 }
 
 impl Reply {
@@ -106,7 +80,7 @@ impl Reply {
     #[must_use]
     pub fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("content-type".into(), "application/json".into())];
-        Self { status, headers, body: body.to_string() }
+        Self { status, headers, body: body.to_string(), manner: Manner::Whole }
     }
 
     /// A `Status`, as Kubernetes refuses.
@@ -115,11 +89,36 @@ impl Reply {
         Self::json(status, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message}))
     }
 
+    /// An answer that never ends: so many bytes each time, beginning with this line, and so long between two times.
+    #[must_use]
+    pub fn endless(line: &str, bytes: usize, every: Duration) -> Self {
+        let headers = vec![("content-type".into(), "application/json".into())];
+        let piece = format!("{line}{}\n", " ".repeat(bytes.saturating_sub(line.len() + 1)));
+        Self { status: 200, headers, body: piece, manner: Manner::Endless(every) }
+    }
+
+    /// A WebSocket that speaks this, and sends back what it is sent.
+    #[must_use]
+    pub fn websocket(protocol: &'static str) -> Self {
+        Self { status: 101, headers: Vec::new(), body: String::new(), manner: Manner::WebSocket(protocol) }
+    }
+
     /// With one more header.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+}
+
+impl Reply {
+    fn head(&self, more: &str) -> String {
+        let mut head = format!("HTTP/1.1 {} Told\r\n{more}\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        head
     }
 }
 
@@ -132,6 +131,7 @@ struct State {
     holds: bool,
     holds_writes: bool,
     stalls: bool,
+    streams: Notes,
     keeps: bool,
 }
 
@@ -230,6 +230,17 @@ impl Cluster {
         self.state.with(|state| state.keeps = true);
     }
 
+    /// What became of the streams it opened.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        self.state.with(|state| state.streams.read())
+    }
+
+    /// Waits until so many streams are open.
+    pub async fn has_open(&self, count: usize) {
+        until("the cluster has the streams open", || self.streams().open >= count).await;
+    }
+
     /// Answers requests for paths that begin so with this, from now on.
     pub fn reply(&self, path: &str, reply: Reply) {
         self.state.with(|state| state.replies.insert(0, (path.to_owned(), reply)));
@@ -291,15 +302,25 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
     while let Some(seen) = read(&mut stream).await {
         let keeps = state.with(|state| state.keeps);
-        let reply = answer(seen, &state).await;
-        let how = if keeps { "keep-alive" } else { "close" };
-        let mut head =
-            format!("HTTP/1.1 {} Told\r\nconnection: {how}\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
-        for (name, value) in &reply.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+        let mut reply = answer(seen.clone(), &state).await;
+        let notes = state.with(|state| state.streams.clone());
+        match reply.manner {
+            Manner::Whole => {}
+            Manner::Endless(every) => {
+                let head = reply.head("transfer-encoding: chunked\r\nconnection: close");
+                return streaming::endless(stream, &head, &reply.body, every, notes).await;
+            }
+            Manner::WebSocket(protocol) => {
+                let accepted = derive_accept_key(seen.header("sec-websocket-key").unwrap_or_default().as_bytes());
+                reply = reply.with("upgrade", "websocket").with("sec-websocket-accept", &accepted);
+                let head = reply.with("sec-websocket-protocol", protocol).head("connection: Upgrade");
+                return streaming::echo(stream, &head, notes).await;
+            }
         }
+        let how = if keeps { "keep-alive" } else { "close" };
+        let head = reply.head(&format!("connection: {how}\r\ncontent-length: {}", reply.body.len()));
         // The server may have gone, which is its right.
-        let sent = stream.write_all(format!("{head}\r\n{}", reply.body).as_bytes()).await;
+        let sent = stream.write_all(format!("{head}{}", reply.body).as_bytes()).await;
         if !keeps || sent.is_err() {
             break;
         }
@@ -351,72 +372,4 @@ fn request(bytes: &[u8]) -> Option<Seen> {
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
     let seen = Seen { method: first.next()?.into(), path: first.next()?.into(), headers, body: body.to_owned() };
     (body.len() >= length).then_some(seen)
-}
-
-/// What is answered to questions about what is served.
-fn discovery(seen: &Seen) -> Option<Value> {
-    let groups = ["apps", "rbac.authorization.k8s.io", "example.com"];
-    if seen.path == "/apis" {
-        let named = groups.map(|name| {
-            let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
-            json!({"name": name, "versions": [version], "preferredVersion": version})
-        });
-        return Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named}));
-    }
-    let group = match seen.path.as_str() {
-        "/api/v1" => "",
-        path => groups.into_iter().find(|group| path == format!("/apis/{group}/v1"))?,
-    };
-    let verbs = ["get", "list", "create", "update", "patch", "delete", "deletecollection", "watch"];
-    let own = SERVED.iter().filter(|served| served.0 == group);
-    let resources: Vec<Value> = own
-        .flat_map(|(_, _, plural, kind, namespaced)| {
-            let parts = PARTS.iter().filter(move |(of, _)| of == plural).map(move |(of, part)| format!("{of}/{part}"));
-            [(*plural).to_owned()].into_iter().chain(parts).map(move |name| {
-                json!({"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs})
-            })
-        })
-        .collect();
-    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
-    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}))
-}
-
-/// What a cluster of no particular content answers: an object to everything, and to lists one object a namespace.
-fn usual(seen: &Seen) -> Reply {
-    let path = seen.path.split('?').next().unwrap_or_default();
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let (group, rest) = if segments[0] == "api" { ("", &segments[2..]) } else { (segments[1], &segments[3..]) };
-    let (namespace, rest) = match rest {
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
-        rest => (None, rest),
-    };
-    let Some((_, version, _, kind, _)) =
-        SERVED.iter().find(|served| served.0 == group && rest.first() == Some(&served.2))
-    else {
-        return Reply::refusal(404, "the server could not find the requested resource");
-    };
-    let api_version = if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") };
-    let object = |namespace: Option<&str>, name: &str| {
-        let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": {"name": name}});
-        if let Some(namespace) = namespace {
-            object["metadata"]["namespace"] = namespace.into();
-        }
-        if *kind == "Secret" {
-            object["data"] = json!({"password": "aHVudGVyMg=="});
-        }
-        object
-    };
-    let selected = seen.path.split_once("metadata.name%3D").map(|(_, name)| name);
-    let body = match (rest.get(1), seen.method.as_str()) {
-        (None, "GET") => {
-            let items: Vec<Value> = match (namespace, selected) {
-                (Some(namespace), _) => vec![object(Some(namespace), &format!("of-{namespace}"))],
-                (None, Some(name)) => vec![object(None, name)],
-                (None, None) => ["a", "b", "c"].map(|space| object(Some(space), &format!("of-{space}"))).into(),
-            };
-            json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": {"resourceVersion": "7"}, "items": items})
-        }
-        (name, _) => object(namespace, name.unwrap_or(&"new")),
-    };
-    Reply::json(if seen.method == "POST" { 201 } else { 200 }, &body)
 }

@@ -17,6 +17,9 @@ mod cluster;
 mod factor;
 mod kubectl;
 mod process;
+mod served;
+mod socket;
+mod streaming;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
 pub use authority::{Authority, Trust};
@@ -26,6 +29,8 @@ pub use factor::Factor;
 pub use kubectl::{Kubectl, Said};
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use process::{Ended, Process};
+pub use socket::{Socket, websocket};
+pub use streaming::Streams;
 
 use std::{future::Future, time::Duration};
 

@@ -21,13 +21,8 @@ use crate::{
 use kv_authz::Policy;
 use kv_store::{ClusterList, Opener, SealKey, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{path::Path, sync::Arc};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Why the application did not start.
@@ -119,7 +114,7 @@ pub struct App {
     seal_key: SealKey,
     chain: Uuid,
     clusters: RwLock<Option<Arc<ClusterList>>>,
-    draining: AtomicBool,
+    stopping: CancellationToken,
 }
 
 impl App {
@@ -160,7 +155,7 @@ impl App {
             seal_key: SealKey::new(*seal_key),
             chain,
             clusters: RwLock::new(None),
-            draining: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
             config,
             store,
             clock,
@@ -257,12 +252,18 @@ impl App {
     /// Whether the server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.stopping.is_cancelled()
     }
 
-    /// Tells load balancers to look elsewhere.
+    /// Tells load balancers to look elsewhere, and those with a stream to open it there.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.stopping.cancel();
+    }
+
+    /// Cancelled once the server is stopping. Streams, which would never end, end then.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 
     /// The way to admission.

@@ -234,7 +234,7 @@ fn default_environment() -> Environment {
 }
 
 fn default_log() -> String {
-    "info,actix_server=warn".into()
+    "info,actix_server=warn,actix_http::h1::dispatcher=off".into()
 }
 
 fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {

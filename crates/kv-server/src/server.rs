@@ -132,6 +132,8 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
     .workers(workers)
     .on_connect(held::keep_socket)
     .client_request_timeout(HEAD_PATIENCE)
+    // Who closes has gone: a stream to nobody would be kept until there is something to send.
+    .h1_allow_half_closed(false)
     .tls_handshake_timeout(HANDSHAKE_PATIENCE)
     .max_connection_rate(HANDSHAKES)
     .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -121,6 +121,7 @@ impl Connection {
             patience: self.limits.time,
             idle: Duration::from_secs(u64::from(settings.stream_idle_seconds)),
             bytes: u64::from(settings.max_answer_mebibytes) * 1024 * 1024,
+            stopping: self.app.stopping().clone(),
         }
     }
 

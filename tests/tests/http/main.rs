@@ -26,7 +26,9 @@ mod routes;
 mod scopes;
 mod sessions;
 mod storage;
+mod streams;
 mod tls;
+mod tunnels;
 mod workloads;
 
 /// The server's program, built with these tests.

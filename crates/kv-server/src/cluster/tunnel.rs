@@ -67,6 +67,8 @@ pub enum Ended {
     InputEnded,
     /// It was revoked.
     Revoked,
+    /// The server is stopping.
+    Stopping,
 }
 
 fn config() -> WebSocketConfig {
@@ -78,14 +80,14 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// Carries messages until one side has enough, nothing was said for `idle`, or `revoked` resolves, with the words that tell
-/// the client.
+/// Carries messages until one side has enough, nothing was said for `idle`, or `cut` resolves, with why and the words that
+/// tell the client.
 pub async fn carry<C: AsyncRead + AsyncWrite + Unpin>(
     client: C,
     far: Far,
     spoken: Spoken,
     idle: Duration,
-    revoked: impl Future<Output = String>,
+    cut: impl Future<Output = (Ended, String)>,
 ) -> Ended {
     let near = WebSocketStream::from_raw_socket(client, Role::Server, Some(config())).await;
     let (mut to_client, mut from_client) = near.split();
@@ -110,7 +112,10 @@ pub async fn carry<C: AsyncRead + AsyncWrite + Unpin>(
                     Some(Err(error)) => return ended(&error),
                     None => return Ended::Broken,
                 };
-                last.set(Instant::now());
+                // A ping says that somebody is there, not that they have something to say.
+                if !message.is_ping() && !message.is_pong() {
+                    last.set(Instant::now());
+                }
                 if spoken.lacks_end_of_input && is_end(&message) {
                     input_ended.set(true);
                     continue;
@@ -150,7 +155,7 @@ pub async fn carry<C: AsyncRead + AsyncWrite + Unpin>(
         };
         tokio::select! {
             biased;
-            words = revoked => (Ended::Revoked, Some(words)),
+            (ended, words) = cut => (ended, Some(words)),
             ended = onwards => (ended, None),
             ended = back => (ended, None),
             ended = silence => (ended, None),
@@ -175,8 +180,9 @@ async fn tell<C: AsyncRead + AsyncWrite + Unpin>(
         Ended::Broken => (CloseCode::Error, None),
         Ended::Unreadable => (CloseCode::Size, Some("a message was too long, or none at all".to_owned())),
         Ended::Idle => (CloseCode::Away, Some("nothing was said for too long".to_owned())),
+        // Closed as usual: what a client of a command reads then is the error stream.
         Ended::InputEnded => (
-            CloseCode::Away,
+            CloseCode::Normal,
             Some(
                 "this cluster's Kubernetes is too old (v4.channel.k8s.io) to be told that the input has ended, and the \
                  command went on without a word; it was ended"
@@ -184,6 +190,7 @@ async fn tell<C: AsyncRead + AsyncWrite + Unpin>(
             ),
         ),
         Ended::Revoked => (CloseCode::from(REVOKED), words),
+        Ended::Stopping => (CloseCode::Away, words),
     };
     if let Some(words) = words.as_ref().filter(|_| spoken.has_error_stream) {
         let reason = if ended == Ended::Revoked { "Unauthorized" } else { "Timeout" };

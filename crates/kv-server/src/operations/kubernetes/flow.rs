@@ -15,6 +15,7 @@ use futures_util::{StreamExt, stream};
 use kv_authz::audit::Finish;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Up to here an answer is taken whole, for a short one is quicker so.
 const SHORT: usize = 64 * 1024;
@@ -38,7 +39,7 @@ pub enum Piece {
 pub type Pieces = mpsc::Receiver<Piece>;
 
 /// How long and how far an answer may flow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FlowLimits {
     /// Between two pieces of an answer that ends by itself.
     pub patience: Duration,
@@ -46,6 +47,8 @@ pub struct FlowLimits {
     pub idle: Duration,
     /// All pieces of an answer together, in bytes.
     pub bytes: u64,
+    /// Cancelled when streams are to end, whatever there would still be to tell.
+    pub stopping: CancellationToken,
 }
 
 /// An answer that begins to flow.
@@ -126,7 +129,7 @@ impl Flow {
     /// The pieces for the client, and the work that brings them.
     pub(super) fn start(self, limits: &FlowLimits) -> (Pieces, Running) {
         let (send, pieces) = mpsc::channel(ON_THE_WAY);
-        (pieces, Running { flow: self, limits: *limits, out: Out { send, mid_line: false } })
+        (pieces, Running { flow: self, limits: limits.clone(), out: Out { send, mid_line: false } })
     }
 }
 
@@ -216,6 +219,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), Send
             let piece = tokio::select! {
                 piece = next(&mut opened, patience) => piece?,
                 () = out.send.closed() => return Ok(()),
+                () = limits.stopping.cancelled() => break,
             };
             let Some(piece) = piece else { break };
             if !out.data(piece).await {
@@ -230,6 +234,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), Send
                         line.map_err(|_| SendError::from(UpstreamError::Timeout))?
                     }
                     () = out.send.closed() => return Ok(()),
+                    () = limits.stopping.cancelled() => break,
                 };
                 // Of several watches the first that ends ends them all: its client begins anew.
                 let Some(Some(line)) = line.transpose()? else { break };

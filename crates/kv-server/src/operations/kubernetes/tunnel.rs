@@ -112,15 +112,20 @@ pub async fn open_tunnel<C: AsyncRead + AsyncWrite + Unpin + 'static>(
         };
         let (protocol, far, spoken) = opened;
         drop(tell.send(Ok(Tunnel::Open(protocol))));
-        let revoked = async {
-            guard.revoked().await;
-            flow::last_words(guard.reason())
+        let limits = connection.streaming();
+        let cut = async {
+            tokio::select! {
+                () = guard.revoked() => (Ended::Revoked, flow::last_words(guard.reason())),
+                () = limits.stopping.cancelled() => (Ended::Stopping, "this server is being stopped".to_owned()),
+            }
         };
-        let ended = carry(client, far, spoken, connection.streaming().idle, revoked).await;
+        let ended = carry(client, far, spoken, limits.idle, cut).await;
         begun.end(match ended {
             Ended::Revoked => effect::cut(guard.reason(), false),
             Ended::Unreadable => Finish { outcome: Outcome::Failed, ..Finish::with_status(400) },
-            Ended::Closed | Ended::Broken | Ended::Idle | Ended::InputEnded => Finish::with_status(101),
+            Ended::Closed | Ended::Broken | Ended::Idle | Ended::InputEnded | Ended::Stopping => {
+                Finish::with_status(101)
+            }
         });
         drop(plan.stream);
     }));
