@@ -61,7 +61,7 @@ fn kept(range: &str, json_only: bool) -> Option<String> {
     };
     let parameters: Vec<&str> = parameters.split(';').map(str::trim).filter(|text| !text.is_empty()).collect();
     let plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"=._-+@/\"".contains(&b));
-    if !parameters.iter().all(|text| plain(&text)) {
+    if !parameters.iter().all(plain) {
         return None;
     }
     Some([known].into_iter().chain(parameters).collect::<Vec<_>>().join(";"))

@@ -105,12 +105,10 @@ fn request_info(path: &str) -> Option<RequestInfo> {
     if matches!(parts[0].as_str(), "proxy" | "watch") {
         return None;
     }
-    if parts[0] == "namespaces" {
-        if parts.len() > 1 {
-            info.namespace = parts[1].clone();
-            if parts.len() > 2 && !["status", "finalize"].contains(&parts[2].as_str()) {
-                parts.drain(..2);
-            }
+    if parts[0] == "namespaces" && parts.len() > 1 {
+        info.namespace = parts[1].clone();
+        if parts.len() > 2 && !["status", "finalize"].contains(&parts[2].as_str()) {
+            parts.drain(..2);
         }
     }
     let mut parts = parts.into_iter();
