@@ -129,6 +129,7 @@ struct State {
     replies: Vec<(String, Reply)>,
     connections: usize,
     holds: bool,
+    holds_writes: bool,
     stalls: bool,
     streams: Notes,
     keeps: bool,
@@ -250,9 +251,14 @@ impl Cluster {
         self.state.with(|state| state.holds = true);
     }
 
+    /// The same for what is no GET.
+    pub fn hold_writes(&self) {
+        self.state.with(|state| state.holds_writes = true);
+    }
+
     /// Answers what it held.
     pub fn release(&self) {
-        self.state.with(|state| state.holds = false);
+        self.state.with(|state| (state.holds, state.holds_writes) = (false, false));
     }
 
     /// Connections are accepted and their TLS not answered, until [`Self::resume`].
@@ -349,7 +355,7 @@ async fn answer(seen: Seen, state: &Shared) -> Reply {
                 state.seen.push(seen.clone());
                 state.replies.iter().find(|(path, _)| seen.path.starts_with(path)).map(|(_, reply)| reply.clone())
             });
-            state.while_it(|state| state.holds).await;
+            state.while_it(|state| state.holds || state.holds_writes && seen.method != "GET").await;
             told.unwrap_or_else(|| usual(&seen))
         }
     }

@@ -11,6 +11,7 @@ const SERVED: &[(&str, &str, &str, &str, bool)] = &[
     ("", "v1", "namespaces", "Namespace", false),
     ("", "v1", "nodes", "Node", false),
     ("apps", "v1", "deployments", "Deployment", true),
+    ("apps", "v1", "replicasets", "ReplicaSet", true),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
     ("example.com", "v1", "widgets", "Widget", true),
 ];

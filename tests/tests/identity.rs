@@ -27,8 +27,8 @@ async fn theirs(entry: &str) -> Value {
     let path = from_environment("KUBEVISION_TEST_KUBE_AUDIT");
     for _ in 0..100 {
         let log = std::fs::read_to_string(&path).unwrap();
-        let found = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(found) = found.rev().find(|line| line["auditID"] == entry) {
+        let mut found = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        if let Some(found) = found.rfind(|line| line["auditID"] == entry) {
             return found;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -7,6 +7,9 @@
     reason = "a test that cannot have its world has failed"
 )]
 
+#[path = "kubernetes/workloads.rs"]
+mod workloads;
+
 use kv_server::{
     cluster::{ClusterAccess, KubeconfigSource},
     operations::{Acting, add_cluster::add_cluster},

@@ -39,6 +39,12 @@ pub enum KubernetesVerb {
     Discover,
     /// Ask what oneself may do there.
     Review,
+    /// Have a workload's pods replaced, one after the other.
+    Restart,
+    /// Give a workload's pods the template of an earlier revision.
+    Rollback,
+    /// Read the revisions a workload has had.
+    History,
 }
 
 impl KubernetesVerb {
@@ -50,8 +56,13 @@ impl KubernetesVerb {
             | KubernetesVerb::List
             | KubernetesVerb::Watch
             | KubernetesVerb::Discover
-            | KubernetesVerb::Review => Verb::Read,
-            KubernetesVerb::Create | KubernetesVerb::Update | KubernetesVerb::Patch => Verb::Write,
+            | KubernetesVerb::Review
+            | KubernetesVerb::History => Verb::Read,
+            KubernetesVerb::Create
+            | KubernetesVerb::Update
+            | KubernetesVerb::Patch
+            | KubernetesVerb::Restart
+            | KubernetesVerb::Rollback => Verb::Write,
             KubernetesVerb::Delete | KubernetesVerb::DeleteCollection => Verb::Delete,
         }
     }
@@ -63,6 +74,12 @@ impl KubernetesVerb {
             self,
             KubernetesVerb::List | KubernetesVerb::Watch | KubernetesVerb::Create | KubernetesVerb::DeleteCollection
         )
+    }
+
+    /// Whether it is more than one call to the cluster.
+    #[must_use]
+    pub fn takes_several_calls(self) -> bool {
+        matches!(self, KubernetesVerb::Restart | KubernetesVerb::Rollback | KubernetesVerb::History)
     }
 
     /// How the audit log calls it, done to a whole object.
@@ -78,6 +95,9 @@ impl KubernetesVerb {
             KubernetesVerb::DeleteCollection => Event::KubernetesDeleteCollection,
             KubernetesVerb::Discover => Event::KubernetesDiscover,
             KubernetesVerb::Review => Event::KubernetesReview,
+            KubernetesVerb::Restart => Event::KubernetesRestart,
+            KubernetesVerb::Rollback => Event::KubernetesRollback,
+            KubernetesVerb::History => Event::KubernetesHistory,
         }
     }
 }
@@ -99,6 +119,16 @@ pub fn event(verb: KubernetesVerb, subresource: Option<&Subresource>) -> Event {
 #[must_use]
 pub fn is_read(verb: KubernetesVerb, subresource: Option<&Subresource>) -> bool {
     verb.verb() == Verb::Read && !subresource.is_some_and(Subresource::connects)
+}
+
+/// Where the cluster keeps the revisions of a workload: a plural of the same group. None for what is no workload.
+#[must_use]
+pub fn revisions_of(plural: &str, group: &str) -> Option<&'static str> {
+    match (group, plural) {
+        ("apps", "deployments") => Some("replicasets"),
+        ("apps", "statefulsets" | "daemonsets") => Some("controllerrevisions"),
+        _ => None,
+    }
 }
 
 /// What a request touches in a cluster.
@@ -145,9 +175,17 @@ impl KubernetesTarget {
 
     /// The atoms it takes; none to ask what there is and what oneself may do.
     fn permissions(&self) -> Vec<Permission> {
+        let whole =
+            |verb: KubernetesVerb| Permission::new(Resource::kubernetes(&self.plural, &self.group), verb.verb());
         match (&self.subresource, self.verb) {
             (_, KubernetesVerb::Discover | KubernetesVerb::Review) => Vec::new(),
-            (None, verb) => vec![Permission::new(Resource::kubernetes(&self.plural, &self.group), verb.verb())],
+            // The revisions are objects of their own, whose templates are told or taken.
+            (None, verb @ (KubernetesVerb::Rollback | KubernetesVerb::History)) => {
+                let revisions = revisions_of(&self.plural, &self.group);
+                let read = |plural| Permission::new(Resource::kubernetes(plural, &self.group), Verb::Read);
+                [whole(verb)].into_iter().chain(revisions.map(read)).collect()
+            }
+            (None, verb) => vec![whole(verb)],
             (Some(part), verb) => part.permissions(&self.plural, &self.group, verb.verb()),
         }
     }

@@ -319,3 +319,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_workload_s_revisions_take_the_right_to_read_them() {
+    let missing = |grants: &[&str], plural: &str, group: &str, verb| {
+        let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+        let role = Role::Custom { id: RoleId::from_parts(1, [7; 10]), name: "narrow".into(), grants };
+        let target = KubernetesTarget { name: Some("a".into()), ..target(plural, group, true, verb) };
+        match reach(&key(&owner(role, Assignments::everything())), &target) {
+            Ok(_) => None,
+            Err(Denied::Forbidden { missing }) => Some(missing.to_string()),
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    use KubernetesVerb::{History, Restart, Rollback};
+    for (plural, revisions) in
+        [("deployments", "replicasets"), ("statefulsets", "controllerrevisions"), ("daemonsets", "controllerrevisions")]
+    {
+        let (read, write) = (format!("{plural}:read"), format!("{plural}:write"));
+        let kept = format!("{revisions}:read");
+        for (verb, first, needs_kept) in [(Restart, &write, false), (Rollback, &write, true), (History, &read, true)] {
+            assert_eq!(missing(&[&kept], plural, "apps", verb).as_ref(), Some(first), "{plural} {verb:?}");
+            let without = missing(&[first], plural, "apps", verb);
+            assert_eq!(without, needs_kept.then(|| kept.clone()), "{plural} {verb:?}");
+            assert_eq!(missing(&[first, &kept], plural, "apps", verb), None, "{plural} {verb:?}");
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod streams;
 mod tls;
 mod tunnels;
 mod webhooks;
+mod workloads;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");

@@ -94,6 +94,12 @@ events! {
     KubernetesDiscover = "kubernetes.discover",
     /// Somebody asked what they may do in a cluster.
     KubernetesReview = "kubernetes.review",
+    /// A workload's pods were replaced.
+    KubernetesRestart = "kubernetes.restart",
+    /// A workload got the template of an earlier revision back.
+    KubernetesRollback = "kubernetes.rollback",
+    /// The revisions of a workload were read.
+    KubernetesHistory = "kubernetes.history",
     /// A container's log was read.
     KubernetesLogs = "kubernetes.logs",
     /// A command was run in a container.

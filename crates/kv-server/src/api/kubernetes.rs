@@ -5,7 +5,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     held::HasLastWords,
-    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster},
+    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster, workload_verb},
     upstreams::Upstreams,
 };
 use actix_web::{
@@ -124,7 +124,9 @@ async fn reach(
 ) -> Result<HttpResponse, Failure> {
     refuse_impersonation(request)?;
     let mut query = request.query_string().to_owned();
+    let of_workload = part.as_deref().and_then(|part| workload_verb(&resource, part));
     let verb = match (request.method(), &name) {
+        _ if let Some(verb) = of_workload => verb,
         (&Method::GET, Some(_)) => KubernetesVerb::Get,
         (&Method::GET, None) => KubernetesVerb::List,
         (&Method::POST, _) => KubernetesVerb::Create,
@@ -140,10 +142,19 @@ async fn reach(
         kv_authz::kubernetes::event(verb, None),
         kv_authz::audit::Target { cluster: Some(cluster.clone()), ..kv_authz::audit::Target::of(&resource) },
     );
+    if of_workload.is_some() {
+        let method = if verb == KubernetesVerb::History { Method::GET } else { Method::POST };
+        if *request.method() != method {
+            let detail = format!("This is asked for with {method} only.");
+            return Err(Failure::Invalid { status: 405, code: "method_not_allowed", detail });
+        }
+    }
     if verb == KubernetesVerb::DeleteCollection && query == request.query_string() {
         let detail = format!("Name the object to delete. To delete all there are, say so: `?{WHOLE_COLLECTION}`.");
         return Err(Failure::invalid("name_missing", detail));
     }
+    // It is no part of the object, but something that is done with it.
+    let part = part.filter(|_| of_workload.is_none());
     let place = Place::Ours { namespace, resource, name, part };
     respond(reach_cluster(&caller, upstreams, Wanted { cluster, place, verb, query, body }).await?)
 }
@@ -219,6 +230,7 @@ pub mod describe {
                     (status = 401, body = crate::problem::Problem),
                     (status = 403, description = "`missing` names the permission.", body = crate::problem::Problem),
                     (status = 404, body = crate::problem::Problem),
+                    (status = 409, body = crate::problem::Problem),
                     (status = 502, body = crate::problem::Problem),
                     (status = 504, body = crate::problem::Problem),
                 ))]
@@ -245,9 +257,15 @@ pub mod describe {
             "Delete all objects of a kind in a namespace, if asked for with `deletecollection=true`.",
             ["cluster", "namespace", "resource"];
         get_part_namespaced: get "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
-            "Read a part of an object: `scale`, `status`, `log`.", ["cluster", "namespace", "resource", "name", "part"];
+            "Read a part of an object: `scale`, `status`, `log`; or the `history` of a Deployment, StatefulSet or DaemonSet: \
+             `{\"items\": [{\"revision\": 2, \"created_at\": \"…\", \"change_cause\": null, \"current\": true, \"images\": [\"…\"]}], \
+             \"next_cursor\": null}`, the newest first.",
+            ["cluster", "namespace", "resource", "name", "part"];
         create_part_namespaced: post "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
-            "Create a part of an object: `eviction`, `token`.", ["cluster", "namespace", "resource", "name", "part"];
+            "Create a part of an object: `eviction`, `token`; or `restart` a Deployment, StatefulSet or DaemonSet, or do its \
+             `rollback` to a revision of its `history`: `{\"revision\": 2}`, or `{}` for the one before. Both answer with the \
+             workload.",
+            ["cluster", "namespace", "resource", "name", "part"];
         replace_part_namespaced: put "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",
             "Replace a part of an object.", ["cluster", "namespace", "resource", "name", "part"];
         patch_part_namespaced: patch "/api/v1/clusters/{cluster}/namespaces/{namespace}/{resource}/{name}/{part}",

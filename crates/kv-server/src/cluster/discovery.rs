@@ -74,7 +74,8 @@ impl Served {
     #[must_use]
     pub fn offers(&self, verb: KubernetesVerb) -> bool {
         let word = match verb {
-            KubernetesVerb::Get => "get",
+            // What is made of several calls begins with reading the object.
+            KubernetesVerb::Get | KubernetesVerb::Restart | KubernetesVerb::Rollback | KubernetesVerb::History => "get",
             KubernetesVerb::List => "list",
             KubernetesVerb::Create => "create",
             KubernetesVerb::Update => "update",
@@ -233,6 +234,17 @@ impl Discovery {
     pub fn find_exact(&self, group: &Group, version: &Version, plural: &Plural) -> Option<&Served> {
         let mut found = self.resources.iter();
         found.find(|served| served.plural == *plural && served.group == *group && served.version == *version)
+    }
+
+    /// Where the revisions of a workload are kept; none for what is no workload.
+    #[must_use]
+    pub fn revisions_of(&self, workload: &Served) -> Option<&Served> {
+        let plural = kv_authz::kubernetes::revisions_of(workload.plural().as_str(), workload.group().as_str())?;
+        self.all().iter().find(|served| {
+            served.group() == workload.group()
+                && served.version() == workload.version()
+                && served.plural().as_str() == plural
+        })
     }
 
     /// Everything the cluster serves.

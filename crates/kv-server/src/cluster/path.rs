@@ -149,6 +149,27 @@ impl ObjectPath {
         splits.then(|| Self { names, ..self.clone() })
     }
 
+    /// The call with which something that takes several reads its object.
+    #[must_use]
+    pub fn to_read(&self) -> Self {
+        Self { verb: KubernetesVerb::Get, ..self.clone() }
+    }
+
+    /// The call with which something that takes several changes its object; none for what changes nothing.
+    #[must_use]
+    pub fn to_change(&self) -> Option<Self> {
+        (!self.is_read()).then(|| Self { verb: KubernetesVerb::Patch, ..self.clone() })
+    }
+
+    /// The list of another resource in the same namespace.
+    ///
+    /// # Errors
+    /// [`PathError`] if that resource cannot be listed so.
+    pub fn beside(&self, served: &Served) -> Result<Self, PathError> {
+        let names = Names { namespace: self.names.namespace.clone(), ..Names::default() };
+        Self::new(served, names, KubernetesVerb::List)
+    }
+
     /// The method upstream.
     #[must_use]
     pub fn method(&self) -> Method {
@@ -157,7 +178,10 @@ impl ObjectPath {
             | KubernetesVerb::List
             | KubernetesVerb::Watch
             | KubernetesVerb::Discover
-            | KubernetesVerb::Review => Method::GET,
+            | KubernetesVerb::Review
+            | KubernetesVerb::Restart
+            | KubernetesVerb::Rollback
+            | KubernetesVerb::History => Method::GET,
             KubernetesVerb::Create => Method::POST,
             KubernetesVerb::Update => Method::PUT,
             KubernetesVerb::Patch => Method::PATCH,

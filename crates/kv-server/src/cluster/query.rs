@@ -102,6 +102,7 @@ const DELETE: &[Parameter] = &[
     ("propagationPolicy", Takes::OneOf(&["Background", "Foreground", "Orphan"])),
     ("orphanDependents", Takes::Bool),
 ];
+const ROLLOUT: &[Parameter] = &[("dryRun", Takes::OneOf(&["All"])), ("fieldManager", Takes::Text(128))];
 const DISCOVER: &[Parameter] = &[("hash", Takes::Text(256))];
 const LOG: &[Parameter] = &[
     ("container", Takes::Text(63)),
@@ -140,6 +141,8 @@ fn allowed(verb: KubernetesVerb, part: Option<&Subresource>) -> Option<[&'static
         (_, KubernetesVerb::Delete) => [ALWAYS, DELETE, &[]],
         (_, KubernetesVerb::DeleteCollection) => [ALWAYS, LIST, DELETE],
         (_, KubernetesVerb::Discover | KubernetesVerb::Review) => [ALWAYS, DISCOVER, WRITE],
+        (_, KubernetesVerb::Restart | KubernetesVerb::Rollback) => [ALWAYS, ROLLOUT, &[]],
+        (_, KubernetesVerb::History) => [ALWAYS, &[], &[]],
     })
 }
 
@@ -220,6 +223,16 @@ impl UpstreamQuery {
             None => parameters.push(("fieldSelector".into(), ours)),
         }
         Self::of(parameters)
+    }
+
+    /// The query of a list of what has these labels.
+    #[must_use]
+    pub fn with_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let selector: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+        match selector.is_empty() {
+            true => Self::default(),
+            false => Self::of(vec![("labelSelector".into(), selector.join(","))]),
+        }
     }
 
     /// Whether the write is only tried out.

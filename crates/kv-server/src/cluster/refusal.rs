@@ -122,6 +122,12 @@ impl ClusterRefusal {
 }
 
 impl ClusterRefusal {
+    /// Whether the cluster names fields that it does not like.
+    #[must_use]
+    pub fn has_causes(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| !details.causes.is_empty())
+    }
+
     /// The same without what the cluster may have quoted from the object.
     #[must_use]
     pub fn without_quotes(self) -> Self {

@@ -6,6 +6,7 @@ use super::{
     flow::{self, Flow},
     sentence,
     wanted::Goal,
+    workload::Running,
 };
 use crate::{
     admission::Guard,
@@ -24,6 +25,7 @@ use kv_authz::{
 };
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
 };
 use tokio::sync::oneshot;
@@ -35,9 +37,12 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
     drop(actix_web::rt::spawn(async move {
         let Work { connection, mut plan, begun } = work;
         let stream = plan.stream.take();
-        let read_only = plan.goal.is_read();
+        // What takes several calls reads first, and changes nothing until then.
+        let writing = Cell::new(plan.task.is_none());
         // The effect gate: looked at before the first byte, and at every step after.
-        let sent = guard.unless_revoked(send(&connection, &plan, id)).await;
+        let sent = guard.unless_revoked(send(&connection, &plan, id, &writing)).await;
+        let read_only = plan.goal.is_read() || !writing.get();
+        let native = plan.native;
         match sent {
             Ok(Ok(Sent::Flowing(status, content_type, flow))) => {
                 let (pieces, rest) = flow.start(&connection.streaming());
@@ -47,9 +52,9 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
                 let ended = rest.run(&guard, read_only).await;
                 begun.end(ended);
             }
-            Ok(Ok(Sent::Whole(answer))) => finish(Ok(Ok(answer)), &plan, begun, tell),
-            Ok(Err(error)) => finish(Ok(Err(error)), &plan, begun, tell),
-            Err(reason) => finish(Err(reason), &plan, begun, tell),
+            Ok(Ok(Sent::Whole(answer))) => finish(Ok(Ok(answer)), (read_only, native), begun, tell),
+            Ok(Err(error)) => finish(Ok(Err(error)), (read_only, native), begun, tell),
+            Err(reason) => finish(Err(reason), (read_only, native), begun, tell),
         }
         drop(stream);
     }));
@@ -58,11 +63,11 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
 
 fn finish(
     sent: Result<Result<Answer, SendError>, Unusable>,
-    plan: &Plan,
+    (read_only, native): (bool, bool),
     begun: Begun,
     tell: oneshot::Sender<Result<Answer, Failure>>,
 ) {
-    let (result, finish) = conclude(sent, plan.goal.is_read(), plan.native);
+    let (result, finish) = conclude(sent, read_only, native);
     begun.end(finish);
     drop(tell.send(result));
 }
@@ -170,13 +175,15 @@ impl Plan {
     pub(super) fn call(&self, id: EntryId) -> Call {
         let call = match &self.goal {
             Goal::Object(path) => Call::object(path, &self.query),
+            // The first call of several.
+            Goal::Workload { object, .. } => Call::object(&object.to_read(), &UpstreamQuery::default()),
             Goal::Document(document) => Call::get(UpstreamPath::document(document, &self.query)),
         };
         self.dress(call, id)
     }
 
     /// The same, of a part of it.
-    fn part(&self, path: &ObjectPath, query: &UpstreamQuery, id: EntryId) -> Call {
+    pub(super) fn part(&self, path: &ObjectPath, query: &UpstreamQuery, id: EntryId) -> Call {
         self.dress(Call::object(path, query), id)
     }
 
@@ -197,7 +204,11 @@ impl Plan {
     }
 }
 
-async fn send(connection: &Connection, plan: &Plan, id: EntryId) -> Result<Sent, SendError> {
+async fn send(connection: &Connection, plan: &Plan, id: EntryId, writing: &Cell<bool>) -> Result<Sent, SendError> {
+    if let (Goal::Workload { object, revisions }, Some(task)) = (&plan.goal, &plan.task) {
+        let running = Running { connection, plan, id, object, revisions, writing };
+        return running.run(task).await.map(Sent::Whole);
+    }
     match (&plan.reach, &plan.goal) {
         (Reach::Namespaces(namespaces), Goal::Object(path)) if plan.is_watch() => {
             let mut parts = Vec::new();
@@ -217,7 +228,7 @@ async fn send(connection: &Connection, plan: &Plan, id: EntryId) -> Result<Sent,
 }
 
 /// Opens the answer to a call, if it is none that refuses.
-async fn open(connection: &Connection, plan: &Plan, call: Call) -> Result<Opened, SendError> {
+pub(super) async fn open(connection: &Connection, plan: &Plan, call: Call) -> Result<Opened, SendError> {
     let opened = connection.upstream.open(call, connection.limits.time).await?;
     if opened.status.as_u16() >= 400 && !plan.is_proxied() {
         let answer = tokio::time::timeout(connection.limits.time, opened.whole(connection.limits.bytes)).await;
@@ -228,7 +239,7 @@ async fn open(connection: &Connection, plan: &Plan, call: Call) -> Result<Opened
 }
 
 /// The answer to a call, whole.
-async fn whole(connection: &Connection, plan: &Plan, opened: Opened) -> Result<Bytes, SendError> {
+pub(super) async fn whole(connection: &Connection, plan: &Plan, opened: Opened) -> Result<Bytes, SendError> {
     if !opened.is_json() {
         return Err(UpstreamError::NotKubernetes.into());
     }

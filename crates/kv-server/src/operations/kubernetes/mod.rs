@@ -1,6 +1,6 @@
 //! Do something in a cluster: find out what is meant (`wanted`), decide, put the intent on disk, send (`effect`), let the
-//! answer flow (`flow`) or carry messages (`tunnel`), and say how it ended. What somebody may do at all is answered in
-//! `review`.
+//! answer flow (`flow`) or carry messages (`tunnel`), and say how it ended. What takes several calls is in `workload`, what
+//! somebody may do at all is answered in `review`.
 //!
 //! What is authorised and what is sent are the same value. Nothing is sent for a credential that has been revoked, and
 //! whatever was begun is put on record even if its client is gone.
@@ -8,13 +8,16 @@
 mod effect;
 mod flow;
 mod review;
+mod revisions;
 mod tunnel;
 mod wanted;
+mod workload;
 
 pub use flow::{FlowLimits, Piece, Pieces};
 pub use review::{is_review, review};
 pub use tunnel::{Offer, Tunnel, open_tunnel, refuse_spdy};
 pub use wanted::{Place, Wanted};
+pub use workload::workload_verb;
 
 use crate::{
     admission::Reaching,
@@ -75,6 +78,8 @@ struct Plan {
     accept: Accept,
     body: Option<(String, Vec<u8>)>,
     native: bool,
+    /// What is to be done, where it takes several calls.
+    task: Option<workload::Task>,
     /// Whom every call of the request is made as.
     identity: Option<Identity>,
     /// The place of a stream, for as long as it is open.
@@ -128,8 +133,11 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
         let accept = wanted.accept(mask_secrets || reach != Reach::AsAsked || !goal.is_read())?;
         let body = match &goal {
             Goal::Object(path) => checked_body(&wanted.body, path, mask_secrets)?,
+            // The body says what to do, and is not sent.
+            Goal::Workload { .. } => None,
             Goal::Document(_) => none(&wanted.body)?,
         };
+        let task = workload::task(wanted.verb, &wanted.body, app.clock.now())?;
         let reveals = target.is_secret() && target.is_read() && !mask_secrets;
         let detail = if reveals { view.bypassed_second_factor() } else { Detail::none() };
         // Before it is admitted: either that sees the rights taken away, or who takes them sees this.
@@ -142,6 +150,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
             accept,
             body,
             native: wanted.place.is_native(),
+            task,
             identity,
             stream: None,
         };

@@ -125,6 +125,7 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
         accept: Accept::default(),
         body: Some((wanted.body.media_type.clone(), wanted.body.bytes.to_vec())),
         native: true,
+        task: None,
         identity,
         stream: None,
     };

@@ -1,7 +1,7 @@
 //! What a request wants of a cluster: from the texts of its path, query and body to checked values. Nothing is decided here
 //! and nothing sent but the question what the cluster serves.
 
-use super::sentence;
+use super::{sentence, workload::no_workload};
 use crate::{
     api::input::Body,
     caller::Caller,
@@ -125,6 +125,13 @@ impl Wanted {
 pub(super) enum Goal {
     /// An object, a part of one, or a collection.
     Object(ObjectPath),
+    /// A workload, with the place where its revisions are: for what takes several calls.
+    Workload {
+        /// The workload.
+        object: ObjectPath,
+        /// The list of what may be its revisions.
+        revisions: Box<ObjectPath>,
+    },
     /// A document in which the cluster says what it serves.
     Document(Document),
 }
@@ -133,7 +140,7 @@ impl Goal {
     /// The same as the rules see it.
     pub(super) fn target(&self, id: ClusterId, name: &ClusterName) -> KubernetesTarget {
         match self {
-            Self::Object(path) => path.target(id, name),
+            Self::Object(path) | Self::Workload { object: path, .. } => path.target(id, name),
             Self::Document(_) => KubernetesTarget {
                 cluster: id,
                 cluster_name: name.as_str().to_owned(),
@@ -151,7 +158,7 @@ impl Goal {
     /// Whether the cluster stays as it is.
     pub(super) fn is_read(&self) -> bool {
         match self {
-            Self::Object(path) => path.is_read(),
+            Self::Object(path) | Self::Workload { object: path, .. } => path.is_read(),
             Self::Document(_) => true,
         }
     }
@@ -250,10 +257,16 @@ impl<'a> Asked<'a> {
                 Some(path(&served, names.clone(), verb))
             }
             Self::Ours(resource, names, name) => {
-                let served = connection.known(|discovery| discovery.find(resource).cloned())?;
+                let (served, revisions) = connection.known(|discovery| {
+                    let served = discovery.find(resource)?;
+                    Some((served.clone(), discovery.revisions_of(served).cloned()))
+                })?;
                 let name = name.map(|name| ObjectName::parse(name, served.group().as_str())).transpose();
                 Some(match name {
-                    Ok(name) => path(&served, Names { name, ..names.clone() }, verb),
+                    Ok(name) => {
+                        let goal = path(&served, Names { name, ..names.clone() }, verb);
+                        goal.and_then(|goal| with_revisions(goal, revisions.as_ref()))
+                    }
                     Err(error) => Err(malformed(&error)),
                 })
             }
@@ -262,13 +275,28 @@ impl<'a> Asked<'a> {
 }
 
 fn path(served: &Served, names: Names, verb: KubernetesVerb) -> Result<Goal, Failure> {
+    let part = names.subresource.as_ref().map(|part| part.as_str().to_owned());
     ObjectPath::new(served, names, verb).map(Goal::Object).map_err(|error| match error {
         PathError::VerbNotServed => {
             Failure::Invalid { status: 405, code: "method_not_allowed", detail: sentence(&error) }
         }
-        PathError::PartNotServed => Failure::NotFound { what: "part of this resource in this cluster" },
+        PathError::PartNotServed => part
+            .and_then(|part| no_workload(&part))
+            .unwrap_or(Failure::NotFound { what: "part of this resource in this cluster" }),
         _ => malformed(&error),
     })
+}
+
+/// What takes several calls is about a workload and its revisions.
+fn with_revisions(goal: Goal, revisions: Option<&Served>) -> Result<Goal, Failure> {
+    match goal {
+        Goal::Object(object) if object.verb().takes_several_calls() => {
+            let revisions = revisions.ok_or(Failure::NotFound { what: "workload in this cluster" })?;
+            let revisions = object.beside(revisions).map_err(|error| malformed(&error))?;
+            Ok(Goal::Workload { object, revisions: Box::new(revisions) })
+        }
+        other => Ok(other),
+    }
 }
 
 fn malformed(error: &dyn std::fmt::Display) -> Failure {
