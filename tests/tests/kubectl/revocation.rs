@@ -53,7 +53,7 @@ async fn what_runs_ends_and_nothing_begins(backend: Backend) {
         let said = running.ends_within(PROMPTLY);
         assert!(revoked.elapsed() < PROMPTLY * 2, "{what}: {said:?}");
         match what {
-            "watch" | "json" => println!("REVOKED {said:?}"),
+            "watch" | "json" => assert!(said.answer.contains("the credential was revoked"), "{what}: {said:?}"),
             "logs" => assert!(said.complaint.contains("EOF"), "a part is not taken for the whole: {said:?}"),
             "ports" => assert!(said.complaint.contains("lost connection to pod"), "{said:?}"),
             _ => assert!(!said.success && said.complaint.contains("the credential was revoked"), "{what}: {said:?}"),

@@ -31,7 +31,7 @@ async fn lists_across_namespaces_are_of_ones_own(backend: Backend) {
         (listed, who.does(&["get", "configmaps", "-A", "--no-headers"]))
     };
     let (listed, table) = of(&one);
-    assert_eq!(listed, [first.clone()]);
+    assert_eq!(listed, [first.as_str()]);
     assert!(table.lines().all(|line| line.starts_with(&format!("{first} "))), "{table}");
     let (listed, table) = of(&two);
     assert_eq!(listed, [first.clone(), second.clone()]);
