@@ -12,6 +12,7 @@ on_both!(
     attack_49_a_clusters_refusals_are_told_in_our_words,
     a_slow_cluster_is_a_gateway_timeout,
     a_dead_cluster_is_a_bad_gateway,
+    a_cluster_that_never_answers_slows_no_other,
     a_dead_credential_asks_the_cluster_nothing,
 );
 
@@ -171,6 +172,29 @@ async fn a_dead_cluster_is_a_bad_gateway(backend: Backend) {
     assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
     // Certainly not done, unlike what was cut short.
     assert_eq!(app.entry_of(&answer).await["outcome"], "failed");
+}
+
+async fn a_cluster_that_never_answers_slows_no_other(backend: Backend) {
+    let (app, cluster, key) = world(backend, &[]).await;
+    let dead = Cluster::start();
+    app.add_cluster("dead", &dead).await;
+    let eve = app.user("eve", "dev").await;
+    app.assign(&eve, "dead", &[]).await;
+    let waiting_key = app.key(&app.login("eve").await, "ci").await;
+    app.get(&POD.replace("prod", "dead")).key(&waiting_key).send().await.expect(200);
+    dead.hold();
+    let seen = dead.seen().len();
+    let waiting: Vec<_> = (0..200).map(|_| app.get(&POD.replace("prod", "dead")).key(&waiting_key).start()).collect();
+    dead.has_seen(seen + 100).await;
+    for _ in 0..50 {
+        app.get(POD).key(&key).send().await.expect(200);
+    }
+    assert!(waiting.iter().all(|request| !request.is_finished()), "those of the dead one still wait");
+    assert_eq!(cluster.seen().last().unwrap().line(), "GET /api/v1/namespaces/team/pods/web");
+    dead.release();
+    for request in waiting {
+        assert!(request.await.unwrap().unwrap().is_success());
+    }
 }
 
 async fn a_dead_credential_asks_the_cluster_nothing(backend: Backend) {
