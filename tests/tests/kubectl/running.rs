@@ -3,6 +3,7 @@
 
 use kv_tests::Said;
 use std::{
+    cell::RefCell,
     io::{Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
@@ -40,7 +41,7 @@ impl Heard {
 /// A program that runs.
 pub(crate) struct Running {
     what: String,
-    child: Child,
+    child: RefCell<Child>,
     input: Option<ChildStdin>,
     answer: Heard,
     complaint: Heard,
@@ -52,7 +53,7 @@ impl Running {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         let (answer, complaint) = (Heard::of(child.stdout.take().unwrap()), Heard::of(child.stderr.take().unwrap()));
-        Self { what, input: child.stdin.take(), child, answer, complaint }
+        Self { what, input: child.stdin.take(), child: RefCell::new(child), answer, complaint }
     }
 
     /// Says something to it.
@@ -83,7 +84,10 @@ impl Running {
         while !so(&self.answer()) {
             let (answer, complaint) = (self.answer(), self.complaint.text());
             assert!(begun.elapsed() < PATIENCE, "{}: in vain waited until {what}: {answer}{complaint}", self.what);
+            let over = self.child.borrow_mut().try_wait().unwrap().is_some();
             std::thread::sleep(Duration::from_millis(10));
+            // What it wrote last may have come meanwhile.
+            assert!(!over || so(&self.answer()), "{} ended before {what}: {answer}{complaint}", self.what);
         }
     }
 
@@ -91,7 +95,7 @@ impl Running {
     pub(crate) fn ends_within(mut self, time: Duration) -> Said {
         let begun = Instant::now();
         let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.get_mut().try_wait().unwrap() {
                 break status;
             }
             let (answer, complaint) = (self.answer(), self.complaint.text());
@@ -113,7 +117,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.child.get_mut().kill();
+        let _ = self.child.get_mut().wait();
     }
 }

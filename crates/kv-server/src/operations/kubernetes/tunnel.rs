@@ -162,7 +162,13 @@ async fn switch(connection: &Connection, plan: &Plan, offer: &Offer, id: EntryId
             // It knows no such WebSocket: the SPDY within is what it speaks.
             Err(SendError::Refused(..) | SendError::Unanswered(UpstreamError::NotKubernetes)) => {
                 let call = plan.call(id).with_method(http::Method::POST);
-                let (stream, _) = ask(connection, plan, &call, Upgrade::Spdy(PORT_FORWARD)).await?;
+                let spdy = async || ask(connection, plan, &call, Upgrade::Spdy(PORT_FORWARD)).await;
+                let (stream, _) = match spdy().await {
+                    // It closes the connection on which it refused, maybe only now that this was sent on it. Nothing was
+                    // forwarded yet: it may be asked again, once.
+                    Err(SendError::Unanswered(UpstreamError::Broken(_))) => spdy().await?,
+                    other => other?,
+                };
                 return Ok((TUNNELLED, Far::Bytes(stream), Spoken::BYTES));
             }
             Err(other) => return Err(other),
