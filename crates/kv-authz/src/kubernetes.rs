@@ -48,6 +48,18 @@ pub enum KubernetesVerb {
 }
 
 impl KubernetesVerb {
+    /// The verbs of Kubernetes itself, in its words.
+    pub const WORDS: [(&'static str, KubernetesVerb); 8] = [
+        ("get", KubernetesVerb::Get),
+        ("list", KubernetesVerb::List),
+        ("watch", KubernetesVerb::Watch),
+        ("create", KubernetesVerb::Create),
+        ("update", KubernetesVerb::Update),
+        ("patch", KubernetesVerb::Patch),
+        ("delete", KubernetesVerb::Delete),
+        ("deletecollection", KubernetesVerb::DeleteCollection),
+    ];
+
     /// The action of the atom that allows it.
     #[must_use]
     pub fn verb(self) -> Verb {

@@ -73,19 +73,13 @@ impl Served {
     /// Whether it can be used so.
     #[must_use]
     pub fn offers(&self, verb: KubernetesVerb) -> bool {
-        let word = match verb {
-            // What is made of several calls begins with reading the object.
-            KubernetesVerb::Get | KubernetesVerb::Restart | KubernetesVerb::Rollback | KubernetesVerb::History => "get",
-            KubernetesVerb::List => "list",
-            KubernetesVerb::Create => "create",
-            KubernetesVerb::Update => "update",
-            KubernetesVerb::Patch => "patch",
-            KubernetesVerb::Delete => "delete",
-            KubernetesVerb::Watch => "watch",
-            KubernetesVerb::DeleteCollection => "deletecollection",
-            KubernetesVerb::Discover | KubernetesVerb::Review => return false,
+        // What is made of several calls begins with reading the object.
+        let verb = match verb {
+            KubernetesVerb::Restart | KubernetesVerb::Rollback | KubernetesVerb::History => KubernetesVerb::Get,
+            verb => verb,
         };
-        self.verbs.iter().any(|served| served == word)
+        let word = KubernetesVerb::WORDS.iter().find(|(_, known)| *known == verb);
+        word.is_some_and(|(word, _)| self.verbs.iter().any(|served| served == word))
     }
 
     /// Whether its objects have this part.

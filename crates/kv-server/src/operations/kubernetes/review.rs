@@ -189,18 +189,8 @@ fn may_read(path: &Path) -> Option<Value> {
 /// What the rules are asked about; `None` for what they do not know.
 #[must_use]
 fn targets(connection: &Connection, around: &KubernetesTarget, asked: &Attributes) -> Option<Vec<KubernetesTarget>> {
-    use KubernetesVerb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
-    let all = [
-        ("get", Get),
-        ("list", List),
-        ("watch", Watch),
-        ("create", Create),
-        ("update", Update),
-        ("patch", Patch),
-        ("delete", Delete),
-        ("deletecollection", DeleteCollection),
-    ];
-    let verbs = all.into_iter().filter(|(word, _)| asked.verb == *word || asked.verb == "*").map(|(_, verb)| verb);
+    let asked_for = |word: &str| asked.verb == word || asked.verb == "*";
+    let verbs = KubernetesVerb::WORDS.into_iter().filter(|(word, _)| asked_for(word)).map(|(_, verb)| verb);
     let part = match asked.subresource.as_str() {
         "" => None,
         name => Some(Subresource::parse(name)?),

@@ -89,18 +89,8 @@ pub(super) fn resource_name(asked: &Attributes) -> Option<ResourceName> {
 }
 
 fn verb(asked: &Attributes) -> Option<KubernetesVerb> {
-    Some(match asked.verb.as_str() {
-        "get" => KubernetesVerb::Get,
-        "list" => KubernetesVerb::List,
-        "watch" => KubernetesVerb::Watch,
-        "create" if asks_of_oneself(asked) => KubernetesVerb::Review,
-        "create" => KubernetesVerb::Create,
-        "update" => KubernetesVerb::Update,
-        "patch" => KubernetesVerb::Patch,
-        "delete" => KubernetesVerb::Delete,
-        "deletecollection" => KubernetesVerb::DeleteCollection,
-        _ => return None,
-    })
+    let (_, verb) = KubernetesVerb::WORDS.into_iter().find(|(word, _)| asked.verb == *word)?;
+    Some(if verb == KubernetesVerb::Create && asks_of_oneself(asked) { KubernetesVerb::Review } else { verb })
 }
 
 /// Whether somebody asks the cluster what they may do themselves: the answer is ours again.
