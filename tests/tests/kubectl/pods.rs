@@ -57,7 +57,9 @@ async fn commands_run_with_and_without_input_and_on_terminals(backend: Backend) 
     let ann = world.own("ann", "dev").await;
     let said = ann.tries(&["exec", "clock", "--", "sh", "-c", "echo out; echo err >&2"]);
     assert!(said.success, "{said:?}");
-    assert_eq!((said.answer.as_str(), said.complaint.as_str()), ("out\n", "err\n"));
+    assert_eq!(said.answer, "out\n");
+    // A kubelet says with an empty message that a command has begun; a kubectl that is not ready for it yet complains of that.
+    assert!(said.complaint.ends_with("err\n"), "{said:?}");
     let ended = ann.fails(&["exec", "clock", "--", "sh", "-c", "exit 7"]);
     assert!(ended.contains("exit code 7"), "{ended}");
     assert_eq!(ann.does(&["exec", "clock", "--", "printf", "%s|", "a b", "*", "ü\nö"]), "a b|*|ü\nö|");
