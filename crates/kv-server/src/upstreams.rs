@@ -5,7 +5,10 @@
 
 use crate::{
     app::App,
-    cluster::{AccessError, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, Upstream, UpstreamError, version},
+    cluster::{
+        AccessError, Answer, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, Opened, Upstream, UpstreamError,
+        version,
+    },
     failure::Failure,
     operations::{add_cluster::PLACE, kubernetes::FlowLimits},
 };
@@ -111,6 +114,15 @@ impl Connection {
         // One that lacks a group might find another resource under a plain name.
         let fresh = if discovery.is_incomplete() { DISCOVERY_RETRY } else { DISCOVERY_FRESH };
         (at.elapsed() < fresh).then(|| find(&discovery)).flatten()
+    }
+
+    /// The rest of an answer, whole, within what a call may take.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub async fn whole(&self, opened: Opened) -> Result<Answer, UpstreamError> {
+        let answer = tokio::time::timeout(self.limits.time, opened.whole(self.limits.bytes)).await;
+        answer.unwrap_or(Err(UpstreamError::Timeout))
     }
 
     /// How long and how far answers may flow.

@@ -14,7 +14,10 @@ use actix_web::{
     http::{Method, StatusCode},
     web::{Bytes, Data, Path},
 };
-use kv_authz::kubernetes::KubernetesVerb;
+use kv_authz::{
+    audit::Target,
+    kubernetes::{KubernetesVerb, event},
+};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -138,20 +141,20 @@ async fn reach(
             KubernetesVerb::DeleteCollection
         }
     };
-    caller.about(
-        kv_authz::kubernetes::event(verb, None),
-        kv_authz::audit::Target { cluster: Some(cluster.clone()), ..kv_authz::audit::Target::of(&resource) },
-    );
+    let refuse = |status, code, detail| {
+        let target = Target { cluster: Some(cluster.clone()), ..Target::of(&resource) };
+        caller.about(event(verb, None), target);
+        Err(Failure::Invalid { status, code, detail })
+    };
     if of_workload.is_some() {
         let method = if verb == KubernetesVerb::History { Method::GET } else { Method::POST };
         if *request.method() != method {
-            let detail = format!("This is asked for with {method} only.");
-            return Err(Failure::Invalid { status: 405, code: "method_not_allowed", detail });
+            return refuse(405, "method_not_allowed", format!("This is asked for with {method} only."));
         }
     }
     if verb == KubernetesVerb::DeleteCollection && query == request.query_string() {
         let detail = format!("Name the object to delete. To delete all there are, say so: `?{WHOLE_COLLECTION}`.");
-        return Err(Failure::invalid("name_missing", detail));
+        return refuse(400, "name_missing", detail);
     }
     // It is no part of the object, but something that is done with it.
     let part = part.filter(|_| of_workload.is_none());

@@ -3,6 +3,7 @@
 //! Never here: a header copied from a caller. What a caller says of the form of the answer is read and written anew.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
+use hyper::body::Bytes;
 use kube::client::Body;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub struct Call {
     method: Method,
     path: UpstreamPath,
     accept: Accept,
-    body: Option<(String, Vec<u8>)>,
+    body: Option<(String, Bytes)>,
     audit_id: Option<Uuid>,
     identity: HeaderMap,
 }
@@ -52,8 +53,8 @@ impl Call {
 
     /// With a body, of the content type that [`check`](super::body::check) gave.
     #[must_use]
-    pub fn with_body(self, content_type: &str, body: Vec<u8>) -> Self {
-        Self { body: Some((content_type.to_owned(), body)), ..self }
+    pub fn with_body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self { body: Some((content_type.to_owned(), body.into())), ..self }
     }
 
     /// With the forms of the answer that its caller can read.

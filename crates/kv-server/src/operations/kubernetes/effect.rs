@@ -35,41 +35,40 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
     let (guard, id): (Guard, EntryId) = (caller.guard().clone(), caller.id());
     let (tell, told) = oneshot::channel();
     drop(actix_web::rt::spawn(async move {
-        let Work { connection, mut plan, begun } = work;
-        let stream = plan.stream.take();
+        // The plan stays to the end: with it goes the place of a stream.
+        let Work { connection, plan, begun } = work;
         // What takes several calls reads first, and changes nothing until then.
         let writing = Cell::new(plan.task.is_none());
         // The effect gate: looked at before the first byte, and at every step after.
         let sent = guard.unless_revoked(send(&connection, &plan, id, &writing)).await;
         let read_only = plan.goal.is_read() || !writing.get();
-        let native = plan.native;
-        match sent {
+        let answered = match sent {
             Ok(Ok(Sent::Flowing(status, content_type, flow))) => {
                 let (pieces, rest) = flow.start(&connection.streaming());
                 let body = AnswerBody::Flowing { pieces, has_last_words: plan.is_watch() };
                 // Nobody waits for it any more if this fails; then the flow finds no reader either.
                 drop(tell.send(Ok(Answer { status, content_type: content_type.into(), body })));
-                let ended = rest.run(&guard, read_only).await;
-                begun.end(ended);
+                return begun.end(rest.run(&guard, read_only).await);
             }
-            Ok(Ok(Sent::Whole(answer))) => finish(Ok(Ok(answer)), (read_only, native), begun, tell),
-            Ok(Err(error)) => finish(Ok(Err(error)), (read_only, native), begun, tell),
-            Err(reason) => finish(Err(reason), (read_only, native), begun, tell),
-        }
-        drop(stream);
+            Ok(Ok(Sent::Whole(answer))) => Ok(Ok(answer)),
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(reason) => Err(reason),
+        };
+        drop(tell.send(finish(answered, read_only, plan.native, begun)));
     }));
     told.await.map_err(|error| Failure::internal("a request to a cluster", error))?
 }
 
-fn finish(
+/// Puts on record how work ended, and gives what its caller is told.
+pub(super) fn finish(
     sent: Result<Result<Answer, SendError>, Unusable>,
-    (read_only, native): (bool, bool),
+    read_only: bool,
+    native: bool,
     begun: Begun,
-    tell: oneshot::Sender<Result<Answer, Failure>>,
-) {
+) -> Result<Answer, Failure> {
     let (result, finish) = conclude(sent, read_only, native);
     begun.end(finish);
-    drop(tell.send(result));
+    result
 }
 
 /// That nobody knows whether it was done.
@@ -87,7 +86,7 @@ pub(super) fn cut(reason: Unusable, read_only: bool) -> Finish {
 }
 
 /// What the caller is told, and what the record says.
-pub(super) fn conclude(
+fn conclude(
     sent: Result<Result<Answer, SendError>, Unusable>,
     read_only: bool,
     native: bool,
@@ -195,10 +194,14 @@ impl Plan {
         }
     }
 
-    /// A refusal of the cluster's, as this caller may read it.
-    pub(super) fn refusal(&self, status: http::StatusCode, body: &[u8]) -> SendError {
-        let done = if status.is_server_error() { Done::Unknown } else { Done::No };
-        let refusal = ClusterRefusal::of(status, body);
+    /// Reads a refusal of the cluster's, as this caller may know it.
+    pub(super) async fn refused(&self, connection: &Connection, opened: Opened) -> SendError {
+        let answer = match connection.whole(opened).await {
+            Ok(answer) => answer,
+            Err(error) => return error.into(),
+        };
+        let done = if answer.status.is_server_error() { Done::Unknown } else { Done::No };
+        let refusal = ClusterRefusal::of(answer.status, &answer.body);
         // The cluster may quote the object, values and all.
         SendError::Refused(Box::new(if self.mask { refusal.without_quotes() } else { refusal }), done)
     }
@@ -231,9 +234,7 @@ async fn send(connection: &Connection, plan: &Plan, id: EntryId, writing: &Cell<
 pub(super) async fn open(connection: &Connection, plan: &Plan, call: Call) -> Result<Opened, SendError> {
     let opened = connection.upstream.open(call, connection.limits.time).await?;
     if opened.status.as_u16() >= 400 && !plan.is_proxied() {
-        let answer = tokio::time::timeout(connection.limits.time, opened.whole(connection.limits.bytes)).await;
-        let answer = answer.unwrap_or(Err(UpstreamError::Timeout))?;
-        return Err(plan.refusal(answer.status, &answer.body));
+        return Err(plan.refused(connection, opened).await);
     }
     Ok(opened)
 }
@@ -243,8 +244,7 @@ pub(super) async fn whole(connection: &Connection, plan: &Plan, opened: Opened) 
     if !opened.is_json() {
         return Err(UpstreamError::NotKubernetes.into());
     }
-    let answer = tokio::time::timeout(connection.limits.time, opened.whole(connection.limits.bytes)).await;
-    let body = answer.unwrap_or(Err(UpstreamError::Timeout))?.body;
+    let body = connection.whole(opened).await?.body;
     match plan.mask {
         false => Ok(body),
         // What cannot be masked is not shown.

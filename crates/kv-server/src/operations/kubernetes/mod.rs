@@ -76,14 +76,14 @@ struct Plan {
     reach: Reach,
     mask: bool,
     accept: Accept,
-    body: Option<(String, Vec<u8>)>,
+    body: Option<(String, Bytes)>,
     native: bool,
     /// What is to be done, where it takes several calls.
     task: Option<workload::Task>,
     /// Whom every call of the request is made as.
     identity: Option<Identity>,
     /// The place of a stream, for as long as it is open.
-    stream: Option<Stream>,
+    _stream: Option<Stream>,
 }
 
 /// Work that was admitted.
@@ -152,7 +152,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
             native: wanted.place.is_native(),
             task,
             identity,
-            stream: None,
+            _stream: None,
         };
         Ok((plan, detail))
     };
@@ -161,7 +161,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
         audited.name = Some(name);
     }
     let (plan, begun) = caller.begin(goal.is_read(), event, audited, decide).await?;
-    Ok(Work { connection, plan: Plan { stream, ..plan }, begun })
+    Ok(Work { connection, plan: Plan { _stream: stream, ..plan }, begun })
 }
 
 /// A place for one more stream of the caller's.
@@ -175,7 +175,7 @@ fn place(caller: &Caller) -> Result<Stream, Failure> {
     })
 }
 
-fn none(body: &Body) -> Result<Option<(String, Vec<u8>)>, Failure> {
+fn none(body: &Body) -> Result<Option<(String, Bytes)>, Failure> {
     match body.bytes.is_empty() {
         true => Ok(None),
         false => Err(Failure::invalid("unexpected_body", "This request takes no body.")),
@@ -183,12 +183,12 @@ fn none(body: &Body) -> Result<Option<(String, Vec<u8>)>, Failure> {
 }
 
 /// The body of a write, checked against the path and, for Secrets, against what the caller was shown.
-fn checked_body(body: &Body, path: &ObjectPath, masked: bool) -> Result<Option<(String, Vec<u8>)>, Failure> {
+fn checked_body(body: &Body, path: &ObjectPath, masked: bool) -> Result<Option<(String, Bytes)>, Failure> {
     let proxied = path.subresource() == Some(&Subresource::Proxy);
     match path.verb() {
         // What runs there has its own idea of a body.
         _ if proxied && body.bytes.is_empty() => return Ok(None),
-        _ if proxied => return Ok(Some((body.media_type.clone(), body.bytes.to_vec()))),
+        _ if proxied => return Ok(Some((body.media_type.clone(), body.bytes.clone()))),
         KubernetesVerb::Create | KubernetesVerb::Update | KubernetesVerb::Patch => {}
         KubernetesVerb::Delete | KubernetesVerb::DeleteCollection if !body.bytes.is_empty() => {}
         _ => return none(body),
@@ -215,7 +215,7 @@ fn checked_body(body: &Body, path: &ObjectPath, masked: bool) -> Result<Option<(
             ));
         }
     }
-    Ok(Some((checked.content_type().to_owned(), body.bytes.to_vec())))
+    Ok(Some((checked.content_type().to_owned(), body.bytes.clone())))
 }
 
 /// A message of a deeper room as a sentence.

@@ -10,6 +10,7 @@ use crate::{
     caller::Caller,
     cluster::{Accept, Group, NativePath, Plural, UpstreamQuery, body, protobuf},
     failure::Failure,
+    operations::webhooks::Attributes,
     upstreams::{Connection, Upstreams},
     view::View,
 };
@@ -35,24 +36,6 @@ struct Spec {
     resource_attributes: Option<Attributes>,
     non_resource_attributes: Option<Path>,
     namespace: Option<String>,
-}
-
-/// What is asked about (`ResourceAttributes`).
-#[derive(Debug, Deserialize, Default, Clone)]
-#[serde(default)]
-struct Attributes {
-    /// Empty for all namespaces, and for what lives in none.
-    namespace: String,
-    /// The verb, in Kubernetes' words, or `*`.
-    verb: String,
-    /// The API group, or `*`.
-    group: String,
-    /// The plural, or `*`.
-    resource: String,
-    /// The part of the object.
-    subresource: String,
-    /// The object's name; empty for any.
-    name: String,
 }
 
 /// A path outside the resources (`NonResourceAttributes`).
@@ -123,11 +106,11 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
         reach: Reach::AsAsked,
         mask: false,
         accept: Accept::default(),
-        body: Some((wanted.body.media_type.clone(), wanted.body.bytes.to_vec())),
+        body: Some((wanted.body.media_type.clone(), wanted.body.bytes.clone())),
         native: true,
         task: None,
         identity,
-        stream: None,
+        _stream: None,
     };
     effect::effect(caller, Work { connection: found.connection, plan, begun }).await
 }

@@ -96,21 +96,12 @@ pub async fn open_tunnel<C: AsyncRead + AsyncWrite + Unpin + 'static>(
     let (tell, told) = oneshot::channel();
     drop(actix_web::rt::spawn(async move {
         let sent = guard.unless_revoked(switch(&connection, &plan, &offer, id)).await;
-        let opened = match sent {
+        let refuse = |sent, begun| effect::finish(sent, false, plan.native, begun).map(Tunnel::Answered);
+        let (protocol, far, spoken) = match sent {
             Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => {
-                let (result, finish) = effect::conclude(Ok(Err(error)), false, plan.native);
-                begun.end(finish);
-                drop(tell.send(result.map(Tunnel::Answered)));
-                return;
-            }
-            Err(reason) => {
-                begun.end(effect::cut(reason, false));
-                drop(tell.send(Err(Failure::Unauthorized { reason: Some(reason) })));
-                return;
-            }
+            Ok(Err(error)) => return drop(tell.send(refuse(Ok(Err(error)), begun))),
+            Err(reason) => return drop(tell.send(refuse(Err(reason), begun))),
         };
-        let (protocol, far, spoken) = opened;
         drop(tell.send(Ok(Tunnel::Open(protocol))));
         let limits = connection.streaming();
         let cut = async {
@@ -127,7 +118,6 @@ pub async fn open_tunnel<C: AsyncRead + AsyncWrite + Unpin + 'static>(
                 Finish::with_status(101)
             }
         });
-        drop(plan.stream);
     }));
     told.await.map_err(|error| Failure::internal("a tunnel into a cluster", error))?
 }
@@ -207,11 +197,7 @@ async fn ask(
 ) -> Result<(TokioIo<Upgraded>, &'static str), SendError> {
     match connection.upstream.upgrade(call, upgrade, connection.limits.time).await? {
         Switched::To { connection, protocol } => Ok((connection, protocol)),
-        Switched::Answered(opened) if opened.status.as_u16() >= 400 => {
-            let answer = tokio::time::timeout(connection.limits.time, opened.whole(connection.limits.bytes)).await;
-            let answer = answer.unwrap_or(Err(UpstreamError::Timeout))?;
-            Err(plan.refusal(answer.status, &answer.body))
-        }
+        Switched::Answered(opened) if opened.status.as_u16() >= 400 => Err(plan.refused(connection, opened).await),
         // It did something else, and says that it went well.
         Switched::Answered(_) => Err(UpstreamError::NotKubernetes.into()),
     }

@@ -145,7 +145,7 @@ impl Running<'_> {
         let path = self.object.to_change();
         let path = path.ok_or_else(|| ours(Failure::Internal { step: "changing what is read", source: None }))?;
         let call = self.plan.part(&path, &self.plan.query, self.id);
-        let call = call.with_body(media_type, patch.to_string().into_bytes());
+        let call = call.with_body(media_type, patch.to_string());
         self.writing.set(true);
         let opened = open(self.connection, self.plan, call).await.map_err(|error| changed_meanwhile(error, &patch))?;
         let status = opened.status.as_u16();

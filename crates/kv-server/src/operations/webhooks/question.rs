@@ -8,10 +8,12 @@ use kv_authz::{
     Denied, Permission, Policy, Principal, Resource, Subresource, Verb,
     kubernetes::{Allowed, KubernetesTarget, KubernetesVerb, Reach, authorize_kubernetes},
 };
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 /// What is asked about, as the cluster writes it. Empty is absent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Attributes {
     /// `get`, `list`, `watch`, `create`, …
     pub verb: String,
