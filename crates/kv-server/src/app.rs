@@ -3,7 +3,7 @@
 //! No HTTP types; the operator's tasks use the same.
 
 use crate::{
-    admission::{Batcher, InFlight, Outcomes},
+    admission::{Batcher, InFlight, Lease, Outcomes},
     auth::{Authorities, Passwords, Tokens},
     clock::{Clock, Random},
     config::Config,
@@ -12,6 +12,7 @@ use crate::{
     limit::Limiter,
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
+    replicas::Replicas,
     seal::Sealer,
     streams::Streams,
     upstreams::Discoveries,
@@ -87,6 +88,8 @@ pub struct App {
     pub outcomes: Arc<Outcomes>,
     /// Requests in flight.
     pub in_flight: InFlight,
+    /// This process among the servers of the database.
+    pub replicas: Replicas,
     /// What credentials stand for.
     pub authorities: Authorities,
     /// Passwords.
@@ -135,7 +138,11 @@ impl App {
         Ok(Arc::new(Self {
             batcher: Mutex::new(Some(Arc::new(batcher))),
             outcomes,
-            in_flight: InFlight::default(),
+            in_flight: InFlight::new(match opener {
+                Opener::Server => Lease::new(clock.clone()),
+                Opener::Task => Lease::unlimited(clock.clone()),
+            }),
+            replicas: Replicas::new(random.id(clock.now()).map_err(Failure::from)?),
             authorities: Authorities::new(store.clone()),
             passwords: Passwords::new(random.clone()).map_err(thread)?,
             tokens: Tokens::new(&keys.signing),

@@ -5,9 +5,12 @@ use rand_core::{TryCryptoRng, TryRng};
 use std::{fmt, sync::Arc};
 use time::{Duration, OffsetDateTime};
 
-/// Tells the time: UTC, in whole microseconds, as both databases keep it.
+/// Tells the time: UTC, in whole microseconds, as both databases keep it. And how long the machine has been up.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
+    since_boot: Arc<dyn Fn() -> std::time::Duration + Send + Sync>,
+}
 
 impl Clock {
     /// The system's clock.
@@ -19,15 +22,34 @@ impl Clock {
 
     /// A clock of one's own, for tests.
     pub fn from_fn(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { now: Arc::new(now), since_boot: Arc::new(since_boot) }
+    }
+
+    /// The same clock with a boot clock of one's own, for tests.
+    #[must_use]
+    pub fn booted(self, since_boot: impl Fn() -> std::time::Duration + Send + Sync + 'static) -> Self {
+        Self { since_boot: Arc::new(since_boot), ..self }
+    }
+
+    /// How long the machine has been up, its sleep included (`CLOCK_BOOTTIME`). Nobody sets this clock; leases are counted
+    /// by it.
+    #[must_use]
+    pub fn since_boot(&self) -> std::time::Duration {
+        (self.since_boot)()
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        let now = (self.0)();
+        let now = (self.now)();
         now - Duration::nanoseconds(i64::from(now.nanosecond() % 1_000))
     }
+}
+
+fn since_boot() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    std::time::Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 impl fmt::Debug for Clock {

@@ -6,6 +6,7 @@ use crate::{
     cluster::{AddressPolicy, Networks},
     limit::RateLimit,
     origin::Origin,
+    replicas::ReplicaSettings,
 };
 use kv_authz::SecondFactorFor;
 use kv_keys::Environment;
@@ -97,6 +98,9 @@ pub struct Config {
     /// Clusters.
     #[serde(default)]
     pub clusters: Clusters,
+    /// Servers that share the database.
+    #[serde(default)]
+    pub replicas: ReplicaSettings,
 }
 
 /// The files that TLS is spoken with.

@@ -1,7 +1,12 @@
 //! Failures of operations, as the caller will be told and the audit log will know. No HTTP types here; `problem` turns
 //! each into an answer, in one place.
 
-use crate::{admission::Unanswered, auth::PasswordError, clock::RandomError, limit::Exhausted};
+use crate::{
+    admission::{Interruption, Unanswered},
+    auth::PasswordError,
+    clock::RandomError,
+    limit::Exhausted,
+};
 use kv_authz::{
     Denied, Permission, Unusable,
     audit::{Detail, Fact, Finish},
@@ -75,6 +80,9 @@ pub enum Failure {
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
+    /// Whether the credential still counts cannot be known: this server lost touch with its database while it worked.
+    #[error("the credential could not be confirmed while the request was handled")]
+    Unconfirmed,
     /// The cluster did not do it: 502, 503 or 504, by its code.
     #[error("{detail}")]
     Upstream {
@@ -140,7 +148,7 @@ impl Failure {
             Self::Denied(_) | Self::ClusterDenied { .. } => 403,
             Self::Conflict { .. } => 409,
             Self::Limited(_) | Self::Throttled { .. } => 429,
-            Self::Stale | Self::Busy | Self::Unavailable { .. } => 503,
+            Self::Stale | Self::Busy | Self::Unavailable { .. } | Self::Unconfirmed => 503,
             Self::Internal { .. } => 500,
         }
     }
@@ -164,6 +172,7 @@ impl Failure {
             Self::Stale => "rights_changing",
             Self::Busy => "busy",
             Self::Unavailable { .. } => "unavailable",
+            Self::Unconfirmed => "not_confirmed",
             Self::Internal { .. } => "internal",
         }
     }
@@ -214,6 +223,15 @@ impl Failure {
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)
+    }
+}
+
+impl From<Interruption> for Failure {
+    fn from(why: Interruption) -> Self {
+        match why {
+            Interruption::Refused(reason) => Self::Unauthorized { reason: Some(reason) },
+            Interruption::Unconfirmed => Self::Unconfirmed,
+        }
     }
 }
 

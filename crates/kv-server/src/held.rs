@@ -110,7 +110,7 @@ impl MessageBody for Held {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
         let this = self.get_mut();
-        if this.guard.is_revoked() {
+        if this.guard.interruption().is_some() {
             return this.poll_last_words(context);
         }
         if this.rest.is_empty() {

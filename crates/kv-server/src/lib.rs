@@ -21,6 +21,7 @@ pub mod operations;
 pub mod origin;
 pub mod pipeline;
 pub mod problem;
+pub mod replicas;
 pub mod routes;
 pub mod seal;
 pub mod server;

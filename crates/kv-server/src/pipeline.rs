@@ -131,18 +131,20 @@ async fn private(
     let socket = request.conn_data::<Rc<Socket>>().cloned();
     match guard.unless_revoked(serve(&caller, request, next, reply)).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
-        Some(response) if !guard.is_revoked() => {
+        Some(response) if guard.interruption().is_none() => {
             let has_last_words = response.response().extensions().get::<HasLastWords>().is_some();
             Ok(response.map_body(|_, body| hold(body, guard, socket, has_last_words)))
         }
         _ => {
-            let mut revoked = Failure::Unauthorized { reason: Some(guard.reason()) };
-            if !caller.is_on_record()
-                && let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(revoked.finish()).await
+            let mut why = Failure::from(guard.why());
+            // What cannot be confirmed cannot be put on record either: the database is out of reach.
+            if matches!(why, Failure::Unauthorized { .. })
+                && !caller.is_on_record()
+                && let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(why.finish()).await
             {
-                revoked = unavailable;
+                why = unavailable;
             }
-            Err(told(revoked, reply))
+            Err(told(why, reply))
         }
     }
 }
@@ -166,6 +168,10 @@ async fn handled<B: MessageBody + 'static>(
 
 /// From a credential to a caller in the registry.
 async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origin) -> Result<Caller, Failure> {
+    // Nobody can be confirmed then, and nothing would be let through at its end.
+    if !app.in_flight.lease().holds() {
+        return Err(Failure::Unavailable { step: "this server's lease has run out", source: None });
+    }
     let Some(authority) = app.authorities.get(&presented).await? else {
         return Err(Failure::Unauthorized { reason: None });
     };
@@ -270,6 +276,7 @@ fn restate(failure: &Failure) -> Failure {
         Failure::Unauthorized { reason } => Failure::Unauthorized { reason: *reason },
         Failure::Limited(exhausted) => Failure::Limited(*exhausted),
         Failure::Internal { step, .. } => Failure::Internal { step, source: None },
+        Failure::Unconfirmed => Failure::Unconfirmed,
         other => Failure::Invalid { status: other.status(), code: other.code(), detail: other.to_string() },
     }
 }

@@ -99,6 +99,11 @@ fn detail(failure: &Failure) -> String {
         Failure::Stale => "Your rights are being changed right now. Try again.".into(),
         Failure::Busy => "Very many people sign in right now. Nothing was done; try again in a moment.".into(),
         Failure::Unavailable { .. } => "The service is not available. Nothing was done; try again.".into(),
+        Failure::Unconfirmed => {
+            "This server lost touch with its database and cannot confirm your credential. What was under \
+                                 way may have been done or not; look before you try again."
+                .into()
+        }
         Failure::Internal { .. } => "Something went wrong here. The operator finds it under the request id.".into(),
         Failure::ClusterDenied { detail }
         | Failure::Invalid { detail, .. }
@@ -124,7 +129,7 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
             let seconds = wait.as_seconds_f64().ceil().max(1.0);
             response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
         }
-        Failure::Unavailable { .. } | Failure::Busy | Failure::Stale => {
+        Failure::Unavailable { .. } | Failure::Unconfirmed | Failure::Busy | Failure::Stale => {
             response.insert_header((header::RETRY_AFTER, "1"));
         }
         _ if status == StatusCode::UNAUTHORIZED => {

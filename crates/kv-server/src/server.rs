@@ -11,7 +11,9 @@ use crate::{
         purge_audit::purge_audit,
         register_contexts::register_contexts,
     },
-    pipeline, routes,
+    pipeline,
+    replicas::Membership,
+    routes,
     tls::{self, Tls},
     upstreams::Upstreams,
 };
@@ -50,6 +52,8 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const ROWS: i64 = 10_000;
 /// How long sessions that are over are remembered: by them an address is known to be familiar.
 const KEEP_SESSIONS: time::Duration = time::Duration::days(90);
+/// How long what was to be ended is remembered. No lease lasts so long by far.
+const KEEP_CUTS: time::Duration = time::Duration::hours(1);
 /// Rounds between two looks at what changes by the hour.
 const ROUNDS_AN_HOUR: u32 = 1_200;
 
@@ -67,6 +71,7 @@ pub struct Running {
     work: tokio::task::JoinHandle<std::io::Result<()>>,
     housekeeping: tokio::task::JoinHandle<()>,
     sealing: tokio::task::JoinHandle<()>,
+    membership: Membership,
     metrics: actix_web::dev::ServerHandle,
 }
 
@@ -155,6 +160,8 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
     .map_err(system)?
     .run();
 
+    // Before anything is answered.
+    let membership = Membership::begin(&app).await?;
     let metrics_handle = metrics.handle();
     drop(tokio::spawn(metrics));
     Ok(Running {
@@ -164,6 +171,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         work: tokio::spawn(server),
         housekeeping: tokio::spawn(keep_house(app.clone(), tls)),
         sealing: tokio::spawn(keep_sealing(app.clone())),
+        membership,
         metrics: metrics_handle,
         app,
     })
@@ -180,6 +188,7 @@ impl Running {
             tracing::warn!(%error, "the server did not stop cleanly");
         }
         self.metrics.stop(false).await;
+        self.membership.end().await;
         let app = self.app;
         if tokio::task::spawn_blocking(move || app.stop()).await.is_err() {
             tracing::error!("stopping the application failed");
@@ -245,6 +254,7 @@ async fn delete_what_is_over(app: &Arc<App>) -> Result<(), Failure> {
     let now = app.clock.now();
     app.with_store(move |store| store.purge_throttles(now, ROWS)).await?;
     app.with_store(move |store| store.purge_sessions(now - KEEP_SESSIONS, ROWS)).await?;
+    app.with_store(move |store| store.forget_cuts(now - KEEP_CUTS)).await?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::{
     audit::Occasion,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
+    cuts::{self, Cut},
     error::Result,
     row::bytes,
     schema::assignments,
@@ -38,6 +39,7 @@ impl Store {
             let before = permit.target().cluster.as_deref().unwrap_or("every cluster");
             let facts = Detail::none().with(Fact::Before, before);
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::User(read.id), occasion.now)?;
             Ok(())
         })
     }
@@ -84,6 +86,7 @@ impl Store {
                 ))
                 .execute(conn)?;
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(read.id), occasion.now)?;
             Ok(())
         })
     }

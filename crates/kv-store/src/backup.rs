@@ -8,6 +8,7 @@
 use crate::{
     audit::Occasion,
     backend::AnyConn,
+    cuts::{self, Cut},
     error::{Result, StoreError},
     known::{remember, revive_nothing, run},
     row::micros,
@@ -158,6 +159,7 @@ impl Store {
             }
             revive_nothing(conn, trust_keys, now, &mut restored)?;
             self.insert_finished(conn, entry, Finish::with_status(200), occasion.now)?;
+            cuts::note(conn, Cut::Everyone, occasion.now)?;
             Ok(restored)
         })
     }

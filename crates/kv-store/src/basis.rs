@@ -85,18 +85,22 @@ pub(crate) struct Standing {
 impl Standing {
     /// The verdict at `now` (microseconds). The PostgreSQL statement says the same in SQL.
     pub(crate) fn verdict(standing: Option<Self>, basis: &Basis, clusters_version: i64, now: i64) -> Verdict {
-        let Some(standing) = standing else { return Verdict::Refused(Unusable::Unknown) };
-        if let Some(reason) = standing.gone {
+        if let Some(reason) = Self::refuses(standing.as_ref(), now) {
             return Verdict::Refused(reason);
         }
-        if standing.expires_at.is_some_and(|end| end <= now) {
-            return Verdict::Refused(Unusable::Expired);
-        }
+        let Some(standing) = standing else { return Verdict::Refused(Unusable::Unknown) };
         let clusters_moved = basis.clusters_version.is_some_and(|version| version != clusters_version);
         if standing.version != basis.user_version || standing.role_version != basis.role_version || clusters_moved {
             return Verdict::Stale;
         }
         Verdict::Admitted
+    }
+
+    /// Why a credential is no good at `now`, if it is none, whatever its owner may do.
+    pub(crate) fn refuses(standing: Option<&Self>, now: i64) -> Option<Unusable> {
+        let Some(standing) = standing else { return Some(Unusable::Unknown) };
+        let expired = standing.expires_at.is_some_and(|end| end <= now).then_some(Unusable::Expired);
+        standing.gone.or(expired)
     }
 }
 

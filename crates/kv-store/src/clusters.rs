@@ -4,6 +4,7 @@ use crate::{
     audit::Occasion,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
+    cuts::{self, Cut},
     error::{Result, StoreError},
     row::{bytes, id, micros, text, time},
     schema::{clusters, revisions},
@@ -139,6 +140,9 @@ impl Store {
                 .with(Fact::Before, format!("impersonate: {before}"))
                 .with(Fact::After, format!("impersonate: {impersonate}"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            if impersonate && !before {
+                cuts::note(conn, Cut::Cluster(cluster), occasion.now)?;
+            }
             Ok(())
         })
     }
@@ -213,6 +217,7 @@ impl Store {
                 facts.add(Fact::SecondFactor, "bypassed by key");
             }
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::Cluster(cluster), occasion.now)?;
             Ok(())
         })
     }

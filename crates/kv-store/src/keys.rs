@@ -2,7 +2,8 @@
 
 use crate::{
     audit::Occasion,
-    basis::{ActError, Basis, Never, confirm},
+    basis::{ActError, Basis, Credential, Never, confirm},
+    cuts::{self, Cut},
     error::Result,
     page::{Page, PageRequest},
     row::{self, bytes, id, maybe_time, micros},
@@ -196,6 +197,7 @@ impl Store {
                 .with(Fact::After, format!("{name} {}", if first == 1 { "revoked" } else { "was revoked before" }));
             let facts = reason.map_or(facts.clone(), |reason| facts.with(Fact::Reason, reason));
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::Credential(Credential::Key(key)), occasion.now)?;
             Ok(())
         })
     }
@@ -226,6 +228,7 @@ impl Store {
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{} keys revoked", keys.len()));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(owner), occasion.now)?;
             Ok(keys.iter().map(|bytes| id(bytes)).collect::<Result<_>>()?)
         })
     }

@@ -6,6 +6,7 @@ use crate::{
     authority::read_assignments,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
+    cuts::{self, Cut},
     error::{Result, StoreError},
     row::{micros, text, time},
     schema::{assignments, roles, users},
@@ -156,6 +157,7 @@ impl Store {
                 facts.add(Fact::After, listed(grants));
             }
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::Role(read.id), occasion.now)?;
             Ok(())
         })
     }
@@ -179,6 +181,7 @@ impl Store {
             diesel::update(there).set(roles::deleted_at.eq(micros(occasion.now))).execute(conn)?;
             let facts = Detail::none().with(Fact::ObjectId, &*id);
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::Role(read.id), occasion.now)?;
             Ok(())
         })
     }

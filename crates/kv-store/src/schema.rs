@@ -192,6 +192,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    replicas (id) {
+        id -> Binary,
+        renewals -> BigInt,
+        acknowledged -> BigInt,
+        joined_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    cuts (number) {
+        number -> BigInt,
+        kind -> Text,
+        subject -> Nullable<Binary>,
+        at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     clusters,
@@ -209,7 +227,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     throttles,
     refresh_tokens,
     rate_buckets,
-    audit_seals
+    audit_seals,
+    replicas,
+    cuts
 );
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));

@@ -6,6 +6,7 @@ use crate::{
     authority::bump,
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
+    cuts::{self, Cut},
     error::Result,
     row::{bytes, id, micros},
     schema::{login_challenges, recovery_codes, second_factors, sessions},
@@ -189,6 +190,7 @@ impl Store {
             show(conn, session, now)?;
             let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(())
         })
     }
@@ -211,6 +213,7 @@ impl Store {
             let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
             let facts = facts.with(Fact::SecondFactor, proof.name());
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(())
         })
     }

@@ -4,7 +4,8 @@
 use crate::{
     audit::Occasion,
     backend::AnyConn,
-    basis::{ActError, Basis, Never, confirm},
+    basis::{ActError, Basis, Credential, Never, confirm},
+    cuts::{self, Cut},
     error::Result,
     page::{Page, PageRequest},
     row::{bytes, id, maybe_time, micros, text, time},
@@ -178,6 +179,7 @@ impl Store {
                 end(conn, session, "a refresh token was used twice", now)?;
                 let facts = Detail::none().with(Fact::Reason, "a refresh token was used twice; the session is over");
                 self.insert_finished(conn, &entry, Finish::with_status(401).because(facts), now)?;
+                cuts::note(conn, Cut::Credential(Credential::Session(session)), now)?;
                 return Ok(Renewed::Reused { id: session, owner: (user, name) });
             }
             let unused = token.filter(refresh_tokens::used_at.is_null());
@@ -256,6 +258,7 @@ impl Store {
             end(conn, session, &permit.actor().user, occasion.now)?;
             let facts = Detail::none().with(Fact::ObjectId, session.to_string()).with(Fact::Owner, owner.to_string());
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::Credential(Credential::Session(session)), occasion.now)?;
             Ok(())
         })
     }
@@ -278,6 +281,7 @@ impl Store {
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{ended} sessions ended"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(owner), occasion.now)?;
             Ok(ended)
         })
     }

@@ -35,7 +35,7 @@ struct Inner {
     ledger: Ledger,
     /// SQLite has one writer. Waiting here is fair, where SQLite's own waiting is a lottery under load.
     writer: FairMutex<()>,
-    _lock: Option<lock::ServerLock>,
+    lock: Option<lock::ServerLock>,
 }
 
 impl fmt::Debug for Store {
@@ -67,13 +67,18 @@ impl Store {
             general: pool(url, Purpose::General, GENERAL)?,
             ledger: Ledger::default(),
             writer: FairMutex::new(()),
-            _lock: server_lock,
+            lock: server_lock,
         })))
     }
 
     /// What waits to be sealed.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.ledger
+    }
+
+    /// Whether this process holds the SQLite file as its server.
+    pub(crate) fn is_server(&self) -> bool {
+        self.0.lock.is_some()
     }
 
     /// Which database this is.
@@ -146,7 +151,7 @@ impl Store {
 
     /// Waits to be the one writer of SQLite, no longer than for a connection: while another process holds the file, the
     /// callers' waits would add up.
-    fn turn(&self) -> Result<Option<parking_lot::FairMutexGuard<'_, ()>>> {
+    pub(crate) fn turn(&self) -> Result<Option<parking_lot::FairMutexGuard<'_, ()>>> {
         if !self.0.url.is_sqlite() {
             return Ok(None);
         }

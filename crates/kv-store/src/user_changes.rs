@@ -5,6 +5,7 @@ use crate::{
     audit::Occasion,
     backend::AnyConn,
     basis::{ActError, Basis, Never, confirm},
+    cuts::{self, Cut},
     error::Result,
     row::{bytes, id, micros, text},
     schema::{api_keys, assignments, revisions, users},
@@ -85,6 +86,7 @@ impl Store {
             }
             keep_an_admin(conn, &role)?;
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(read.id), occasion.now)?;
             Ok(done)
         })
     }
@@ -120,6 +122,7 @@ impl Store {
                 .with(Fact::ObjectId, user.to_string())
                 .with(Fact::After, format!("deleted, {keys} keys revoked, {sessions} sessions ended"));
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(done)
         })
     }
@@ -163,6 +166,7 @@ impl Store {
                 .with(Fact::ObjectId, user.to_string())
                 .with(Fact::After, format!("{keys_revoked} keys revoked, {sessions_ended} sessions ended"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(UserChanged { keys_revoked, sessions_ended, keys_restored: 0 })
         })
     }
@@ -188,6 +192,7 @@ impl Store {
                 .with(Fact::ObjectId, user.to_string())
                 .with(Fact::After, format!("{sessions_ended} sessions ended"));
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(UserChanged { sessions_ended, ..UserChanged::default() })
         })
     }

@@ -21,6 +21,7 @@ mod passwords;
 mod paths;
 mod processes;
 mod registering;
+mod replicas;
 mod revocation;
 mod routes;
 mod scopes;

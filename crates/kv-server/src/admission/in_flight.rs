@@ -3,16 +3,21 @@
 //!
 //! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request. What
 //! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
+//! And all of it ends where this server's lease runs out: what was revoked elsewhere is not known here then.
 
-use kv_authz::{SessionId, Unusable, UserId, kubernetes::KubernetesTarget};
+use super::lease::{Lease, Term};
+use kv_authz::{Unusable, UserId, kubernetes::KubernetesTarget};
 use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -24,10 +29,39 @@ use tokio_util::{
 /// How long a revocation waits for a request that does not let go; longer only a stopped thread would take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// Why a request was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// Its credential is good no longer, or its owner may no longer do this.
+    Refused(Unusable),
+    /// Whether it is, cannot be known: this server's lease has run out, or the database does not say.
+    Unconfirmed,
+}
+
 struct Slot {
     user: UserId,
-    mark: CancellationToken,
+    mark: Mark,
     requests: TaskTracker,
+}
+
+/// What ends requests, once.
+#[derive(Clone)]
+struct Mark {
+    token: CancellationToken,
+    unconfirmed: Arc<AtomicBool>,
+}
+
+impl Mark {
+    fn new(token: CancellationToken) -> Self {
+        Self { token, unconfirmed: Arc::default() }
+    }
+
+    fn set(&self, why: Interruption) {
+        if why == Interruption::Unconfirmed && !self.token.is_cancelled() {
+            self.unconfirmed.store(true, Ordering::SeqCst);
+        }
+        self.token.cancel();
+    }
 }
 
 /// What a request does in a cluster, as it was decided.
@@ -42,7 +76,7 @@ pub struct Reaching {
 struct Reached {
     user: UserId,
     what: Reaching,
-    mark: CancellationToken,
+    mark: Mark,
     gone: CancellationToken,
 }
 
@@ -54,8 +88,55 @@ struct Registry {
 }
 
 /// The registry.
-#[derive(Clone, Default)]
-pub struct InFlight(Arc<Registry>);
+#[derive(Clone)]
+pub struct InFlight {
+    registry: Arc<Registry>,
+    lease: Lease,
+}
+
+/// Requests that were marked, and have still to let go.
+pub struct Marked(Vec<Marking>);
+
+enum Marking {
+    Slot(Arc<Slot>),
+    One(CancellationToken),
+}
+
+impl Marked {
+    /// Waits until they have, no longer than two seconds.
+    pub async fn let_go(self) {
+        let all = async {
+            for one in &self.0 {
+                match one {
+                    Marking::Slot(slot) => slot.requests.wait().await,
+                    Marking::One(gone) => gone.cancelled().await,
+                }
+            }
+        };
+        if tokio::time::timeout(DEADLINE, all).await.is_err() {
+            tracing::error!("requests did not end when they were cut");
+        }
+    }
+
+    /// Nothing was.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+}
+
+impl std::fmt::Debug for Marked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Marked").field(&self.0.len()).finish()
+    }
+}
 
 impl std::fmt::Debug for InFlight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,7 +153,9 @@ struct Place {
     credential: Credential,
     slot: Arc<Slot>,
     /// Set with the slot's, or by itself.
-    mark: CancellationToken,
+    mark: Mark,
+    /// The lease it began under.
+    term: Term,
     /// Set when it is over.
     gone: CancellationToken,
     /// Counted as long as it is there.
@@ -82,108 +165,92 @@ struct Place {
     /// When the credential expires, if it does.
     ends: OnceLock<Instant>,
     registry: Arc<Registry>,
+    lease: Lease,
 }
 
 impl InFlight {
+    /// An empty one, whose requests count for as long as the lease does.
+    #[must_use]
+    pub fn new(lease: Lease) -> Self {
+        Self { registry: Arc::default(), lease }
+    }
+
+    /// This server's lease.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
     /// Enters a request.
     #[must_use]
     pub fn enter(&self, credential: Credential, user: UserId) -> Guard {
-        let mut slots = self.0.slots.lock();
-        let slot = slots
-            .entry(credential)
-            .or_insert_with(|| Arc::new(Slot { user, mark: CancellationToken::new(), requests: TaskTracker::new() }));
+        let term = self.lease.term();
+        let mut slots = self.registry.slots.lock();
+        let slot = slots.entry(credential).or_insert_with(|| {
+            let mark = Mark::new(CancellationToken::new());
+            Arc::new(Slot { user, mark, requests: TaskTracker::new() })
+        });
         Guard(Arc::new(Place {
-            number: self.0.next.fetch_add(1, Ordering::Relaxed),
-            mark: slot.mark.child_token(),
+            number: self.registry.next.fetch_add(1, Ordering::Relaxed),
+            mark: Mark::new(slot.mark.token.child_token()),
+            term,
             gone: CancellationToken::new(),
             credential,
             token: Mutex::new(Some(slot.requests.token())),
             slot: slot.clone(),
             exempt: AtomicBool::new(false),
             ends: OnceLock::new(),
-            registry: self.0.clone(),
+            registry: self.registry.clone(),
+            lease: self.lease.clone(),
         }))
     }
 
-    /// Ends the requests of a credential and waits until they have let go.
-    pub async fn cut(&self, credential: Credential) {
-        self.cut_where(|candidate, _| candidate == credential).await;
+    /// A user's credentials that have requests in flight.
+    #[must_use]
+    pub fn credentials_of(&self, user: UserId) -> Vec<Credential> {
+        let slots = self.registry.slots.lock();
+        slots.iter().filter(|(_, slot)| slot.user == user).map(|(&credential, _)| credential).collect()
     }
 
-    /// Ends the requests of all of a user's credentials.
-    pub async fn cut_user(&self, user: UserId) {
-        self.cut_where(|_, owner| owner == user).await;
-    }
-
-    /// Ends the requests of all of a user's keys.
-    pub async fn cut_keys(&self, user: UserId) {
-        self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Key(_))).await;
-    }
-
-    /// Ends the requests of all of a user's sessions.
-    pub async fn cut_sessions(&self, user: UserId) {
-        self.cut_where(|credential, owner| owner == user && matches!(credential, Credential::Session(_))).await;
-    }
-
-    /// Ends the requests of a user's sessions but one.
-    pub async fn cut_other_sessions(&self, user: UserId, acting: SessionId) {
-        self.cut_where(|credential, owner| {
-            owner == user && matches!(credential, Credential::Session(session) if session != acting)
-        })
-        .await;
-    }
-
-    async fn cut_where(&self, chosen: impl Fn(Credential, UserId) -> bool) {
-        let cut: Vec<Arc<Slot>> = {
-            let mut slots = self.0.slots.lock();
+    /// Marks the requests of those credentials that are chosen, by credential and owner: they end where they are.
+    #[must_use]
+    pub fn mark(&self, why: Interruption, chosen: impl Fn(Credential, UserId) -> bool) -> Marked {
+        let marked: Vec<Arc<Slot>> = {
+            let mut slots = self.registry.slots.lock();
             slots.extract_if(|&credential, slot| chosen(credential, slot.user)).map(|(_, slot)| slot).collect()
         };
-        for slot in &cut {
-            slot.mark.cancel();
+        for slot in &marked {
+            slot.mark.set(why);
             slot.requests.close();
         }
-        for slot in cut {
-            if tokio::time::timeout(DEADLINE, slot.requests.wait()).await.is_err() {
-                tracing::error!(requests = slot.requests.len(), "requests did not end at their revocation");
-            }
-        }
+        Marked(marked.into_iter().map(Marking::Slot).collect())
     }
 
     /// The users whose requests reach into clusters right now.
     #[must_use]
     pub fn reaching_users(&self) -> Vec<UserId> {
-        let mut users: Vec<UserId> = self.0.reaching.lock().values().map(|reached| reached.user).collect();
+        let mut users: Vec<UserId> = self.registry.reaching.lock().values().map(|reached| reached.user).collect();
         users.sort_unstable();
         users.dedup();
         users
     }
 
-    /// Ends what reaches into clusters and may do so no longer, and waits until it has let go. The rest goes on.
-    pub async fn cut_reaching(&self, ended: impl Fn(UserId, &Reaching) -> bool) {
-        let cut: Vec<CancellationToken> = {
-            let reaching = self.0.reaching.lock();
-            let chosen = reaching.values().filter(|reached| ended(reached.user, &reached.what));
-            chosen
-                .map(|reached| {
-                    reached.mark.cancel();
-                    reached.gone.clone()
-                })
-                .collect()
-        };
-        let gone = async {
-            for gone in &cut {
-                gone.cancelled().await;
-            }
-        };
-        if tokio::time::timeout(DEADLINE, gone).await.is_err() {
-            tracing::error!("requests did not end when their owner lost the right to them");
-        }
+    /// Marks what reaches into clusters and may do so no longer. The rest goes on.
+    #[must_use]
+    pub fn mark_reaching(&self, why: Interruption, ended: impl Fn(UserId, &Reaching) -> bool) -> Marked {
+        let reaching = self.registry.reaching.lock();
+        let chosen = reaching.values().filter(|reached| ended(reached.user, &reached.what));
+        let marked = chosen.map(|reached| {
+            reached.mark.set(why);
+            Marking::One(reached.gone.clone())
+        });
+        Marked(marked.collect())
     }
 
     /// How many credentials have requests in flight.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.0.slots.lock().len()
+        self.registry.slots.lock().len()
     }
 }
 
@@ -202,10 +269,10 @@ impl Guard {
         }
     }
 
-    /// Resolves when the credential is revoked by another request, or expires.
+    /// Resolves when the credential is revoked by another request, or expires; or when the lease runs out.
     pub async fn revoked(&self) {
         let cut = async {
-            self.0.mark.cancelled().await;
+            self.0.mark.token.cancelled().await;
             if self.0.exempt.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
@@ -219,33 +286,48 @@ impl Guard {
         }
     }
 
-    /// Works on it for as long as it is not revoked; looked at before the first step and at every one after. Work that is
+    /// Works on it for as long as it is not cut; looked at before the first step and at every one after. Work that is
     /// cut is dropped.
     ///
     /// # Errors
     /// Why it was cut.
-    pub async fn unless_revoked<T>(&self, work: impl Future<Output = T>) -> Result<T, Unusable> {
-        tokio::select! {
-            biased;
-            () = self.revoked() => Err(self.reason()),
-            done = work => Ok(done),
+    pub async fn unless_revoked<T>(&self, work: impl Future<Output = T>) -> Result<T, Interruption> {
+        let (mut work, mut revoked) = (pin!(work), pin!(self.revoked()));
+        poll_fn(|context| {
+            // To be woken by it.
+            let woken = revoked.as_mut().poll(context).is_ready();
+            if let Some(why) = self.interruption() {
+                return Poll::Ready(Err(why));
+            }
+            debug_assert!(!woken, "what wakes is a reason");
+            work.as_mut().poll(context).map(Ok)
+        })
+        .await
+    }
+
+    /// Why it is to end, if it is: the effect gate and the answer gate ask this.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interruption> {
+        let place = &self.0;
+        if !place.lease.covers(place.term) {
+            return Some(Interruption::Unconfirmed);
         }
+        if place.mark.token.is_cancelled() && !place.exempt.load(Ordering::Relaxed) {
+            let unconfirmed =
+                [&place.mark, &place.slot.mark].iter().any(|mark| mark.unconfirmed.load(Ordering::SeqCst));
+            return Some(match unconfirmed {
+                true => Interruption::Unconfirmed,
+                false => Interruption::Refused(Unusable::Revoked),
+            });
+        }
+        let expired = place.ends.get().is_some_and(|&end| end <= Instant::now());
+        expired.then_some(Interruption::Refused(Unusable::Expired))
     }
 
-    /// Whether it is revoked or has expired: the effect gate and the answer gate ask this.
+    /// The same for what has been cut already.
     #[must_use]
-    pub fn is_revoked(&self) -> bool {
-        self.is_cut() || self.0.ends.get().is_some_and(|&end| end <= Instant::now())
-    }
-
-    /// Which of the two it is, once it is one.
-    #[must_use]
-    pub fn reason(&self) -> Unusable {
-        if self.is_cut() { Unusable::Revoked } else { Unusable::Expired }
-    }
-
-    fn is_cut(&self) -> bool {
-        self.0.mark.is_cancelled() && !self.0.exempt.load(Ordering::Relaxed)
+    pub fn why(&self) -> Interruption {
+        self.interruption().unwrap_or(Interruption::Refused(Unusable::Revoked))
     }
 
     /// Lets this request, which is about to end its own credential's others, answer.
@@ -286,82 +368,5 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kv_authz::KeyId;
-
-    fn key(n: u8) -> Credential {
-        Credential::Key(KeyId::from_parts(1, [n; 10]))
-    }
-
-    fn user(n: u8) -> UserId {
-        UserId::from_parts(1, [n; 10])
-    }
-
-    #[tokio::test]
-    async fn a_cut_waits_for_the_requests_of_its_credential_alone() {
-        let registry = InFlight::default();
-        let (mine, other) = (registry.enter(key(1), user(1)), registry.enter(key(2), user(1)));
-        let cut = tokio::spawn({
-            let registry = registry.clone();
-            async move { registry.cut(key(1)).await }
-        });
-        mine.revoked().await;
-        assert!(!cut.is_finished());
-        assert!(!other.is_revoked());
-        drop(mine);
-        cut.await.unwrap();
-        assert!(!registry.enter(key(1), user(1)).is_revoked(), "a later request has a slot of its own");
-    }
-
-    #[tokio::test]
-    async fn attack_138_what_may_no_longer_be_done_ends_and_the_rest_goes_on() {
-        let registry = InFlight::default();
-        let reaching = |namespace: &str| Reaching {
-            target: KubernetesTarget {
-                cluster: kv_authz::ClusterId::from_parts(1, [4; 10]),
-                cluster_name: "prod".into(),
-                namespace: Some(namespace.into()),
-                plural: "pods".into(),
-                group: String::new(),
-                namespaced: true,
-                name: None,
-                subresource: None,
-                verb: kv_authz::kubernetes::KubernetesVerb::List,
-            },
-            reveals: false,
-        };
-        let (lost, kept, idle) =
-            (registry.enter(key(1), user(1)), registry.enter(key(1), user(1)), registry.enter(key(1), user(1)));
-        lost.reaches(reaching("a"));
-        kept.reaches(reaching("b"));
-        assert_eq!(registry.reaching_users(), [user(1)]);
-        let cut = tokio::spawn({
-            let registry = registry.clone();
-            async move { registry.cut_reaching(|_, what| what.target.namespace.as_deref() == Some("a")).await }
-        });
-        lost.revoked().await;
-        assert!(!cut.is_finished() && !kept.is_revoked() && !idle.is_revoked());
-        drop(lost);
-        cut.await.unwrap();
-        drop(kept);
-        assert_eq!(registry.reaching_users(), []);
-    }
-
-    #[tokio::test]
-    async fn a_cut_of_a_user_ends_all_their_credentials() {
-        let registry = InFlight::default();
-        let guards =
-            [registry.enter(key(1), user(1)), registry.enter(key(2), user(1)), registry.enter(key(3), user(2))];
-        let cut = tokio::spawn({
-            let registry = registry.clone();
-            async move { registry.cut_user(user(1)).await }
-        });
-        guards[0].revoked().await;
-        guards[1].revoked().await;
-        assert!(!guards[2].is_revoked());
-        drop(guards);
-        cut.await.unwrap();
-        assert_eq!(registry.credentials(), 0, "nothing is kept for requests that are over");
-    }
-}
+#[path = "in_flight_tests.rs"]
+mod tests;

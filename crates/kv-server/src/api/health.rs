@@ -13,12 +13,15 @@ pub async fn live() -> HttpResponse {
 /// Ready to serve.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "The database answers and its schema is current."),
-    (status = 503, description = "It does not, or the server is stopping."),
+    (status = 503, description = "It does not, the server's lease has run out, or it is stopping."),
 ))]
 pub async fn ready(app: Data<Arc<App>>) -> HttpResponse {
     let not_ready = |why| HttpResponse::ServiceUnavailable().content_type("text/plain").body(why);
     if app.is_draining() {
         return not_ready("stopping");
+    }
+    if !app.in_flight.lease().holds() {
+        return not_ready("the lease has run out");
     }
     match app.with_store(kv_store::Store::check).await {
         Ok(()) => HttpResponse::Ok().content_type("text/plain").body("ok"),

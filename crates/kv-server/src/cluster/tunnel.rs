@@ -67,6 +67,8 @@ pub enum Ended {
     InputEnded,
     /// It was revoked.
     Revoked,
+    /// Whether it was revoked cannot be known any more.
+    Unconfirmed,
     /// The server is stopping.
     Stopping,
 }
@@ -190,10 +192,15 @@ async fn tell<C: AsyncRead + AsyncWrite + Unpin>(
             ),
         ),
         Ended::Revoked => (CloseCode::from(REVOKED), words),
+        Ended::Unconfirmed => (CloseCode::Again, words),
         Ended::Stopping => (CloseCode::Away, words),
     };
     if let Some(words) = words.as_ref().filter(|_| spoken.has_error_stream) {
-        let reason = if ended == Ended::Revoked { "Unauthorized" } else { "Timeout" };
+        let reason = match ended {
+            Ended::Revoked => "Unauthorized",
+            Ended::Unconfirmed => "ServiceUnavailable",
+            _ => "Timeout",
+        };
         let status = serde_json::json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason,
             "message": words,

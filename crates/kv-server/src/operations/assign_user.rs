@@ -41,7 +41,7 @@ pub async fn assign_user(
     let id: uuid::Uuid = app.random.id(acting.occasion.now)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.assign_user(&permit, basis.as_ref(), &read, (id, &line), &occasion)).await?;
-    acting.cut_beyond_rights(vec![user]).await;
+    acting.settle().await;
     Ok(())
 }
 
@@ -64,7 +64,7 @@ pub async fn unassign_user(acting: &Acting<'_>, user: UserId, cluster: Option<&s
         .app
         .with_store(move |store| store.unassign_user(&permit, basis.as_ref(), (&read, &scope), &occasion))
         .await?;
-    acting.cut_beyond_rights(vec![user]).await;
+    acting.settle().await;
     Ok(())
 }
 

@@ -17,9 +17,7 @@ pub async fn change_cluster(acting: &Acting<'_>, name: &str, impersonate: bool) 
     let found = acting.find_cluster(name).await?;
     let (basis, occasion, id) = (acting.basis, acting.occasion.clone(), found.id);
     app.with_store(move |store| store.set_impersonation(&permit, basis.as_ref(), id, impersonate, &occasion)).await?;
-    if impersonate && !found.impersonate {
-        app.in_flight.cut_reaching(|_, what| what.target.cluster == id).await;
-    }
+    acting.settle().await;
     app.refresh_clusters().await;
     Ok(ClusterRecord { impersonate, ..found })
 }

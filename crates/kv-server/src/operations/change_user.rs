@@ -49,6 +49,9 @@ pub async fn change_user(acting: &Acting<'_>, user: UserId, wanted: &Wanted) -> 
         }
     };
     let takes_role = role.is_some();
+    if wanted.disabled == Some(true) {
+        acting.may_end_those_of(user);
+    }
     let change = UserChange { role, disabled: wanted.disabled, restore_api_keys: wanted.restore_api_keys };
     let (basis, occasion, read) = (acting.basis, acting.occasion.clone(), found.read);
     let target = users().named(found.name);
@@ -65,10 +68,6 @@ pub async fn change_user(acting: &Acting<'_>, user: UserId, wanted: &Wanted) -> 
             .with_store(move |store| store.change_user(&permit, basis.as_ref(), &read, &change, &occasion))
             .await?
     };
-    if wanted.disabled == Some(true) {
-        acting.cut_user(user).await;
-    } else if takes_role {
-        acting.cut_beyond_rights(vec![user]).await;
-    }
+    acting.settle().await;
     Ok(done)
 }

@@ -23,8 +23,9 @@ pub async fn delete_user(acting: &Acting<'_>, user: UserId) -> Result<UserChange
     let read = found.read;
     let permit = acting.authorize::<DeleteUser>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end_those_of(user);
     let done = acting.app.with_store(move |store| store.delete_user(&permit, basis.as_ref(), &read, &occasion)).await?;
-    acting.cut_user(user).await;
+    acting.settle().await;
     Ok(done)
 }
 
@@ -39,10 +40,11 @@ pub async fn reset_second_factor(acting: &Acting<'_>, user: UserId) -> Result<Us
     let read = found.read;
     let permit = acting.authorize::<ResetSecondFactor>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end_those_of(user);
     let done = acting
         .app
         .with_store(move |store| store.reset_second_factor(&permit, basis.as_ref(), &read, &occasion))
         .await?;
-    acting.cut_sessions(user).await;
+    acting.settle().await;
     Ok(done)
 }

@@ -7,6 +7,7 @@ pub mod change_cluster;
 pub mod change_user;
 pub mod create_api_key;
 pub mod create_user;
+pub mod cut;
 pub mod delete_user;
 pub mod export_audit;
 pub mod first_start;
@@ -33,17 +34,11 @@ pub mod sign_out;
 pub mod visit;
 pub mod webhooks;
 
-use crate::{
-    admission::{Guard, Reaching},
-    app::App,
-    clock::RandomError,
-    failure::Failure,
-};
+use crate::{admission::Guard, app::App, clock::RandomError, failure::Failure, replicas};
 use kv_authz::{
-    ClusterId, Denied, EntryId, KeyId, Owner, Permit, Principal, Role, UserId,
+    ClusterId, Denied, EntryId, Permit, Principal, Role, UserId,
     action::OwnAction,
     audit::{Origin, Target},
-    kubernetes::authorize_kubernetes,
 };
 use kv_store::{Basis, ClusterRecord, Credential, Occasion, UserRecord};
 use std::sync::Arc;
@@ -110,71 +105,24 @@ impl<'a> Acting<'a> {
         found.cloned().ok_or(Failure::NotFound { what: "cluster" })
     }
 
-    /// Ends everything else a credential is doing, and returns when it has ended.
-    pub async fn cut(&self, credential: Credential) {
+    /// Lets the request that acts answer, though its own credential ends by the act. Said before the act is done: from its
+    /// commit on, what runs with the credential is cut.
+    pub fn may_end(&self, credential: Credential) {
         if let Some(guard) = &self.guard {
             guard.exempt(credential);
         }
-        self.app.in_flight.cut(credential).await;
     }
 
-    /// The same for all of a user's keys.
-    pub async fn cut_keys(&self, user: UserId) {
-        if let Some(guard) = self.guard.as_ref().filter(|_| self.principal.is_api_key()) {
-            guard.exempt_user(user);
-        }
-        self.app.in_flight.cut_keys(user).await;
-    }
-
-    /// The same for all of a user's sessions. One that acts on itself may answer.
-    pub async fn cut_sessions(&self, user: UserId) {
-        if let Some(guard) = self.guard.as_ref().filter(|_| !self.principal.is_api_key()) {
-            guard.exempt_user(user);
-        }
-        self.app.in_flight.cut_sessions(user).await;
-    }
-
-    /// Ends what users are doing in clusters and may do no longer, now that rights were taken from them. Where their rights
-    /// cannot be read, everything they are doing in clusters ends.
-    pub async fn cut_beyond_rights(&self, users: Vec<UserId>) {
-        let app = self.app;
-        for user in users {
-            let found = app.with_store(move |store| store.find_user_by_id(user)).await;
-            let owner = match &found {
-                Ok(Some(record)) => Some(Arc::new(Owner {
-                    id: record.id,
-                    name: record.name.clone(),
-                    role: record.role.clone(),
-                    assignments: record.assignments.clone(),
-                })),
-                Ok(None) => None,
-                Err(error) => {
-                    tracing::warn!(%error, %user, "rights could not be read again; all that runs in clusters with them has ended");
-                    None
-                }
-            };
-            let now = app.clock.now();
-            // As a key of theirs would be judged: nobody is asked for a code in the middle of a request.
-            let principal = owner.map(|owner| Principal::ApiKey { id: KeyId::NIL, name: String::new(), owner });
-            let ended = |whose: UserId, what: &Reaching| {
-                whose == user
-                    && principal.as_ref().is_none_or(|principal| {
-                        match authorize_kubernetes(principal, &what.target, app.policy(), now) {
-                            Ok(allowed) => what.reveals && allowed.mask_secrets,
-                            Err(_) => true,
-                        }
-                    })
-            };
-            app.in_flight.cut_reaching(ended).await;
-        }
-    }
-
-    /// The same for all of a user's credentials.
-    pub async fn cut_user(&self, user: UserId) {
+    /// The same for an act that may end credentials of a user.
+    pub fn may_end_those_of(&self, user: UserId) {
         if let Some(guard) = &self.guard {
             guard.exempt_user(user);
         }
-        self.app.in_flight.cut_user(user).await;
+    }
+
+    /// Waits until what the act took away has ended, on every server.
+    pub async fn settle(&self) {
+        replicas::settled(self.app).await;
     }
 }
 

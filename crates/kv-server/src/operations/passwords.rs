@@ -55,11 +55,12 @@ pub async fn change_password(
     }
     let hash = acting.app.passwords.hash(new).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end_those_of(user);
     let changed = acting
         .app
         .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, None), (&hash, false), &occasion))
         .await?;
-    acting.cut_sessions(user).await;
+    acting.settle().await;
     forget_failures(acting.app, subject).await;
     Ok(changed)
 }
@@ -82,15 +83,13 @@ pub async fn reset_password(
     checked_password(&new)?;
     let hash = acting.app.passwords.hash(new).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end_those_of(user);
     let changed = acting
         .app
         .with_store(move |store| {
             store.set_password(&permit, basis.as_ref(), (user, Some(&read)), (&hash, revoke_keys), &occasion)
         })
         .await?;
-    match revoke_keys {
-        true => acting.cut_user(user).await,
-        false => acting.cut_sessions(user).await,
-    }
+    acting.settle().await;
     Ok(changed)
 }

@@ -14,7 +14,7 @@ pub async fn remove_cluster(acting: &Acting<'_>, name: &str) -> Result<(), Failu
     let id = acting.find_cluster(name).await?.id;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.remove_cluster(&permit, basis.as_ref(), id, &occasion)).await?;
-    app.in_flight.cut_reaching(|_, what| what.target.cluster == id).await;
+    acting.settle().await;
     app.refresh_clusters().await;
     Ok(())
 }

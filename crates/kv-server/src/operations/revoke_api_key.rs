@@ -62,11 +62,14 @@ pub async fn revoke_all_user_api_keys(
     let target = Target::of("api-keys").named(name);
     let permit = acting.authorize::<RevokeUserApiKeys>(target)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    if acting.principal.is_api_key() {
+        acting.may_end_those_of(user);
+    }
     let keys = app
         .with_store(move |store| store.revoke_all_keys(&permit, basis.as_ref(), user, reason.as_deref(), &occasion))
         .await?;
     // All of them, not only those this call revoked: an earlier one may have been interrupted before its cut.
-    acting.cut_keys(user).await;
+    acting.settle().await;
     Ok(keys.len())
 }
 
@@ -91,10 +94,11 @@ async fn revoke<A: Action + 'static>(
     reason: Option<String>,
 ) -> Result<(), Failure> {
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end(Credential::Key(key));
     acting
         .app
         .with_store(move |store| store.revoke_key(&permit, basis.as_ref(), owner, key, reason.as_deref(), &occasion))
         .await?;
-    acting.cut(Credential::Key(key)).await;
+    acting.settle().await;
     Ok(())
 }

@@ -108,7 +108,7 @@ pub async fn change_role(acting: &Acting<'_>, name: &str, change: RoleChange) ->
         .app
         .with_store(move |store| store.change_role(&permit, basis.as_ref(), &found.read, &change, &occasion))
         .await?;
-    acting.cut_beyond_rights(acting.app.in_flight.reaching_users()).await;
+    acting.settle().await;
     Ok(())
 }
 
@@ -123,6 +123,6 @@ pub async fn delete_role(acting: &Acting<'_>, name: &str) -> Result<(), Failure>
     let permit = acting.authorize::<DeleteRole>(target().named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     acting.app.with_store(move |store| store.delete_role(&permit, basis.as_ref(), &found.read, &occasion)).await?;
-    acting.cut_beyond_rights(acting.app.in_flight.reaching_users()).await;
+    acting.settle().await;
     Ok(())
 }

@@ -67,7 +67,7 @@ pub async fn enable(acting: &Acting<'_>, code: &SecretString) -> Result<Vec<Secr
         store.enable_factor(&permit, basis.as_ref(), (user, id), first, &occasion)
     })
     .await?;
-    app.in_flight.cut_other_sessions(user, id).await;
+    acting.settle().await;
     prove::forget_failures(app, user).await;
     Ok(codes)
 }
@@ -85,7 +85,7 @@ pub async fn disable(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure> 
         .app
         .with_store(move |store| store.disable_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
-    acting.app.in_flight.cut_other_sessions(user, id).await;
+    acting.settle().await;
     prove::forget_failures(acting.app, user).await;
     Ok(())
 }

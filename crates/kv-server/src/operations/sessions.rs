@@ -8,6 +8,7 @@ use super::{
 use crate::{
     auth::opaque::{Kind, Opaque},
     failure::Failure,
+    replicas,
 };
 use kv_authz::{
     Principal, SessionId, UserId,
@@ -42,8 +43,8 @@ pub async fn renew_session(visit: &Visit<'_>, token: &SecretString) -> Result<To
     match app.with_store(move |store| store.renew_session(&renewal, &entry, now)).await? {
         Renewed::Renewed { id, user } => Ok(Tokens { access: access_token(visit, user, id, now)?, refresh: next.text }),
         // Whatever runs in it ends with it; the refusal is on record already.
-        Renewed::Reused { id, .. } => {
-            app.in_flight.cut(Credential::Session(id)).await;
+        Renewed::Reused { .. } => {
+            replicas::settled(app).await;
             Err(refused())
         }
         Renewed::Refused { owner, reason } => {
@@ -114,8 +115,9 @@ pub async fn end_own_session(acting: &Acting<'_>, session: SessionId) -> Result<
     let permit = acting.authorize::<EndOwnSession>(Target::of("sessions"))?;
     let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "session" })?.id;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
+    acting.may_end(Credential::Session(session));
     acting.app.with_store(move |store| store.end_session(&permit, basis.as_ref(), (owner, session), &occasion)).await?;
-    acting.cut(Credential::Session(session)).await;
+    acting.settle().await;
     Ok(())
 }
 
@@ -134,19 +136,21 @@ pub async fn end_user_sessions(
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     match session {
         Some(session) => {
+            acting.may_end(Credential::Session(session));
             acting
                 .app
                 .with_store(move |store| store.end_session(&permit, basis.as_ref(), (user, session), &occasion))
                 .await?;
-            acting.cut(Credential::Session(session)).await;
+            acting.settle().await;
             Ok(1)
         }
         None => {
+            acting.may_end_those_of(user);
             let ended = acting
                 .app
                 .with_store(move |store| store.end_sessions(&permit, basis.as_ref(), user, &occasion))
                 .await?;
-            acting.cut_sessions(user).await;
+            acting.settle().await;
             Ok(ended)
         }
     }

@@ -52,7 +52,7 @@ pub async fn show_cluster(
         let asked = async { Ok(Health::Healthy { version: connection?.version().await.map_err(unanswered)? }) };
         let result = match guard.unless_revoked(asked).await {
             Ok(asked) => asked.or_else(unhealthy),
-            Err(reason) => Err(Failure::Unauthorized { reason: Some(reason) }),
+            Err(why) => Err(why.into()),
         };
         begun.end(match &result {
             Ok(_) => Finish::with_status(200),

@@ -15,7 +15,8 @@ pub async fn sign_out(acting: Acting<'_>) -> Result<(), Failure> {
         return Err(Failure::NotFound { what: "session" });
     };
     let (id, owner, occasion) = (*id, owner.clone(), acting.occasion.clone());
+    acting.may_end(Credential::Session(id));
     acting.app.with_store(move |store| store.end_session(&permit, Some(&basis), (owner.id, id), &occasion)).await?;
-    acting.cut(Credential::Session(id)).await;
+    acting.settle().await;
     Ok(())
 }

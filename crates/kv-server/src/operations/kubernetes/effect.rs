@@ -9,7 +9,7 @@ use super::{
     workload::Running,
 };
 use crate::{
-    admission::Guard,
+    admission::{Guard, Interruption},
     caller::{Begun, Caller},
     cluster::{
         Call, ClusterRefusal, Namespace, ObjectPath, Opened, UpstreamError, UpstreamPath, UpstreamQuery, mask, union,
@@ -52,7 +52,7 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
             }
             Ok(Ok(Sent::Whole(answer))) => Ok(Ok(answer)),
             Ok(Err(error)) => Ok(Err(error)),
-            Err(reason) => Err(reason),
+            Err(why) => Err(why),
         };
         drop(tell.send(finish(answered, read_only, plan.native, begun)));
     }));
@@ -61,7 +61,7 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
 
 /// Puts on record how work ended, and gives what its caller is told.
 pub(super) fn finish(
-    sent: Result<Result<Answer, SendError>, Unusable>,
+    sent: Result<Result<Answer, SendError>, Interruption>,
     read_only: bool,
     native: bool,
     begun: Begun,
@@ -77,22 +77,23 @@ pub(super) fn unknown(status: u16, why: &str) -> Finish {
 }
 
 /// How work ended that its credential's end cut off.
-pub(super) fn cut(reason: Unusable, read_only: bool) -> Finish {
-    match (read_only, reason) {
-        (true, _) => Failure::Unauthorized { reason: Some(reason) }.finish(),
-        (false, Unusable::Expired) => unknown(401, "expired while the cluster was working"),
-        (false, _) => unknown(401, "revoked while the cluster was working"),
+pub(super) fn cut(why: Interruption, read_only: bool) -> Finish {
+    match (read_only, why) {
+        (true, _) => Failure::from(why).finish(),
+        (false, Interruption::Refused(Unusable::Expired)) => unknown(401, "expired while the cluster was working"),
+        (false, Interruption::Refused(_)) => unknown(401, "revoked while the cluster was working"),
+        (false, Interruption::Unconfirmed) => unknown(503, "the lease ran out while the cluster was working"),
     }
 }
 
 /// What the caller is told, and what the record says.
 fn conclude(
-    sent: Result<Result<Answer, SendError>, Unusable>,
+    sent: Result<Result<Answer, SendError>, Interruption>,
     read_only: bool,
     native: bool,
 ) -> (Result<Answer, Failure>, Finish) {
     match sent {
-        Err(reason) => (Err(Failure::Unauthorized { reason: Some(reason) }), cut(reason, read_only)),
+        Err(why) => (Err(why.into()), cut(why, read_only)),
         Ok(Ok(answer)) => {
             let finish = Finish::with_status(answer.status);
             (Ok(answer), finish)

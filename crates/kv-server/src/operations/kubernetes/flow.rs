@@ -6,13 +6,13 @@
 
 use super::effect::{SendError, cut};
 use crate::{
-    admission::Guard,
+    admission::{Guard, Interruption},
     cluster::{Opened, UpstreamError, mask},
     upstreams::failure as unanswered,
 };
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use kv_authz::audit::Finish;
+use kv_authz::{Unusable, audit::Finish};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -170,32 +170,38 @@ impl Running {
                 SendError::Failed(failure, _) => failure.finish(),
                 SendError::Refused(..) => Finish::with_status(502),
             },
-            Err(reason) => {
+            Err(why) => {
                 if is_watch && !out.mid_line {
-                    let last = out.send.send(Piece::Data(farewell(reason)));
+                    let last = out.send.send(Piece::Data(farewell(why)));
                     drop(tokio::time::timeout(LAST_EVENT, last).await);
                 }
-                cut(reason, read_only)
+                cut(why, read_only)
             }
         }
     }
 }
 
 /// The last event of a watch that is cut (`watch.Event` of Kubernetes).
-fn farewell(reason: kv_authz::Unusable) -> Bytes {
+fn farewell(why: Interruption) -> Bytes {
+    let (code, reason) = match why {
+        Interruption::Refused(_) => (401, "Unauthorized"),
+        Interruption::Unconfirmed => (503, "ServiceUnavailable"),
+    };
     let event = serde_json::json!({"type": "ERROR", "object": {
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 401, "reason": "Unauthorized",
-        "message": last_words(reason),
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason,
+        "message": last_words(why),
     }});
     Bytes::from(format!("{event}\n"))
 }
 
 /// Why a stream is cut, in words for its reader.
-pub(super) fn last_words(reason: kv_authz::Unusable) -> String {
-    match reason {
-        kv_authz::Unusable::Expired => "the credential has expired".to_owned(),
-        _ => "the credential was revoked, or its owner may no longer do this".to_owned(),
+pub(super) fn last_words(why: Interruption) -> String {
+    match why {
+        Interruption::Refused(Unusable::Expired) => "the credential has expired",
+        Interruption::Refused(_) => "the credential was revoked, or its owner may no longer do this",
+        Interruption::Unconfirmed => "this server has lost touch with its database; try again",
     }
+    .to_owned()
 }
 
 async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), SendError> {

@@ -11,6 +11,7 @@ use super::{
     flow, wanted,
 };
 use crate::{
+    admission::Interruption,
     caller::Caller,
     cluster::{
         Call, Switched, Upgrade, UpstreamError,
@@ -100,19 +101,22 @@ pub async fn open_tunnel<C: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (protocol, far, spoken) = match sent {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return drop(tell.send(refuse(Ok(Err(error)), begun))),
-            Err(reason) => return drop(tell.send(refuse(Err(reason), begun))),
+            Err(why) => return drop(tell.send(refuse(Err(why), begun))),
         };
         drop(tell.send(Ok(Tunnel::Open(protocol))));
         let limits = connection.streaming();
         let cut = async {
             tokio::select! {
-                () = guard.revoked() => (Ended::Revoked, flow::last_words(guard.reason())),
+                () = guard.revoked() => match guard.why() {
+                    Interruption::Refused(_) => (Ended::Revoked, flow::last_words(guard.why())),
+                    Interruption::Unconfirmed => (Ended::Unconfirmed, flow::last_words(guard.why())),
+                },
                 () = limits.stopping.cancelled() => (Ended::Stopping, "this server is being stopped".to_owned()),
             }
         };
         let ended = carry(client, far, spoken, limits.idle, cut).await;
         begun.end(match ended {
-            Ended::Revoked => effect::cut(guard.reason(), false),
+            Ended::Revoked | Ended::Unconfirmed => effect::cut(guard.why(), false),
             Ended::Unreadable => Finish { outcome: Outcome::Failed, ..Finish::with_status(400) },
             Ended::Closed | Ended::Broken | Ended::Idle | Ended::InputEnded | Ended::Stopping => {
                 Finish::with_status(101)

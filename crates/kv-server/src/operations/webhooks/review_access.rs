@@ -4,7 +4,10 @@
 //! Of others we have no opinion; the cluster's other rules decide.
 
 use super::{ATTEMPTS, Asker, Attributes, Question, entry, question::resource_name, record};
-use crate::{auth::Authority, cluster::Identity, failure::Failure, operations::visit::Visit, upstreams::Upstreams};
+use crate::{
+    admission::Interruption, auth::Authority, cluster::Identity, failure::Failure, operations::visit::Visit,
+    upstreams::Upstreams,
+};
 use kv_authz::{
     Actor, Denied, KeyId,
     audit::{Detail, Entry, Event, Fact, Finish, Target},
@@ -137,11 +140,13 @@ async fn decide(
     let entry = Entry { detail, ..entry(visit, principal.actor(), Event::KubernetesAccessReview, target) };
     let basis = Some(authority.basis(Some(clusters.version)));
     let request = Request { entry, basis, finish: Some(finish), count: 1, audited: true };
-    Ok(match app.batcher()?.admit(request).await?.verdict {
-        Verdict::Admitted if !guard.is_revoked() => Some(opinion),
-        Verdict::Admitted | Verdict::Refused(_) => Some(no_such_key()),
-        Verdict::Stale => None,
-    })
+    let verdict = app.batcher()?.admit(request).await?.verdict;
+    match (verdict, guard.interruption()) {
+        (Verdict::Stale, _) => Ok(None),
+        (Verdict::Admitted, None) => Ok(Some(opinion)),
+        (Verdict::Admitted, Some(why @ Interruption::Unconfirmed)) => Err(why.into()),
+        (Verdict::Admitted, Some(Interruption::Refused(_))) | (Verdict::Refused(_), _) => Ok(Some(no_such_key())),
+    }
 }
 
 enum Refused {

@@ -2,7 +2,7 @@
 //! session, no dead key, nobody else's token, and all of them alike.
 
 use super::{ATTEMPTS, Asker, entry, record};
-use crate::{auth::Presented, cluster::Identity, failure::Failure, operations::visit::Visit};
+use crate::{admission::Interruption, auth::Presented, cluster::Identity, failure::Failure, operations::visit::Visit};
 use kv_authz::{
     Actor, Denied, UserId,
     audit::{Detail, Event, Fact, Finish},
@@ -60,7 +60,11 @@ pub async fn review_token(visit: &Visit<'_>, asker: &Asker, token: &SecretString
                     app.uses.note(key, decision.at, visit.origin.ip);
                 }
                 let named = named.map(|identity| Named { identity, user: authority.owner.id });
-                return Ok(named.filter(|_| !guard.is_revoked()));
+                return match guard.interruption() {
+                    None => Ok(named),
+                    Some(Interruption::Refused(_)) => Ok(None),
+                    Some(why @ Interruption::Unconfirmed) => Err(why.into()),
+                };
             }
             Verdict::Refused(_) => {
                 app.authorities.forget(&presented);

@@ -1,0 +1,102 @@
+use super::*;
+use crate::clock::Clock;
+use kv_authz::KeyId;
+
+const REVOKED: Interruption = Interruption::Refused(Unusable::Revoked);
+
+fn key(n: u8) -> Credential {
+    Credential::Key(KeyId::from_parts(1, [n; 10]))
+}
+
+fn user(n: u8) -> UserId {
+    UserId::from_parts(1, [n; 10])
+}
+
+#[tokio::test]
+async fn a_cut_waits_for_the_requests_of_its_credential_alone() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let (mine, other) = (registry.enter(key(1), user(1)), registry.enter(key(2), user(1)));
+    let cut = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.mark(REVOKED, |candidate, _| candidate == key(1)).let_go().await }
+    });
+    mine.revoked().await;
+    assert!(!cut.is_finished());
+    assert!(!other.interruption().is_some());
+    drop(mine);
+    cut.await.unwrap();
+    assert!(!registry.enter(key(1), user(1)).interruption().is_some(), "a later request has a slot of its own");
+}
+
+#[tokio::test]
+async fn attack_138_what_may_no_longer_be_done_ends_and_the_rest_goes_on() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let reaching = |namespace: &str| Reaching {
+        target: KubernetesTarget {
+            cluster: kv_authz::ClusterId::from_parts(1, [4; 10]),
+            cluster_name: "prod".into(),
+            namespace: Some(namespace.into()),
+            plural: "pods".into(),
+            group: String::new(),
+            namespaced: true,
+            name: None,
+            subresource: None,
+            verb: kv_authz::kubernetes::KubernetesVerb::List,
+        },
+        reveals: false,
+    };
+    let (lost, kept, idle) =
+        (registry.enter(key(1), user(1)), registry.enter(key(1), user(1)), registry.enter(key(1), user(1)));
+    lost.reaches(reaching("a"));
+    kept.reaches(reaching("b"));
+    assert_eq!(registry.reaching_users(), [user(1)]);
+    let cut = tokio::spawn({
+        let registry = registry.clone();
+        async move {
+            let lost = |_, what: &Reaching| what.target.namespace.as_deref() == Some("a");
+            registry.mark_reaching(REVOKED, lost).let_go().await
+        }
+    });
+    lost.revoked().await;
+    assert!(!cut.is_finished() && !kept.interruption().is_some() && !idle.interruption().is_some());
+    drop(lost);
+    cut.await.unwrap();
+    drop(kept);
+    assert_eq!(registry.reaching_users(), []);
+}
+
+#[tokio::test]
+async fn a_cut_of_a_user_ends_all_their_credentials() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let guards = [registry.enter(key(1), user(1)), registry.enter(key(2), user(1)), registry.enter(key(3), user(2))];
+    let cut = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.mark(REVOKED, |_, owner| owner == user(1)).let_go().await }
+    });
+    guards[0].revoked().await;
+    guards[1].revoked().await;
+    assert!(!guards[2].interruption().is_some());
+    drop(guards);
+    cut.await.unwrap();
+    assert_eq!(registry.credentials(), 0, "nothing is kept for requests that are over");
+}
+
+#[tokio::test]
+async fn what_began_under_a_lease_ends_with_it_and_does_not_count_as_revoked() {
+    let now = Arc::new(Mutex::new(Duration::from_secs(10)));
+    let clock = now.clone();
+    let lease = Lease::new(Clock::system().booted(move || *clock.lock()));
+    lease.renew(Duration::from_secs(10));
+    let registry = InFlight::new(lease.clone());
+    let guard = registry.enter(key(1), user(1));
+    assert_eq!(guard.interruption(), None);
+    *now.lock() += Duration::from_secs(2);
+    assert_eq!(guard.interruption(), Some(Interruption::Unconfirmed));
+    let sent = guard.unless_revoked(async { panic!("nothing is sent without a lease") }).await;
+    assert_eq!(sent, Err::<(), _>(Interruption::Unconfirmed));
+    // Who waits is woken, and who is exempt from its own revocation is not from this.
+    guard.exempt(key(1));
+    lease.renew(Duration::from_secs(12));
+    assert_eq!(guard.interruption(), Some(Interruption::Unconfirmed), "what was revoked in the gap is not known");
+    assert_eq!(registry.enter(key(1), user(1)).interruption(), None);
+}

@@ -1,0 +1,77 @@
+//! Mark what a cut ends: what is running here and may not go on, whichever server or task took the rights away. Judged by
+//! what the database says now, so that what was given again meanwhile goes on.
+//!
+//! Nothing is taken here; the act that did has committed.
+
+use crate::{
+    admission::{Interruption, Marked, Reaching},
+    app::App,
+};
+use kv_authz::{KeyId, Owner, Principal, Unusable, UserId, kubernetes::authorize_kubernetes};
+use kv_store::{Credential, Cut};
+use std::sync::Arc;
+
+/// Why most of it ends.
+const REVOKED: Interruption = Interruption::Refused(Unusable::Revoked);
+
+/// Marks what is to end here. It has still to let go.
+pub async fn mark(app: &Arc<App>, cut: Cut) -> Marked {
+    match cut {
+        Cut::Credential(credential) => app.in_flight.mark(REVOKED, |candidate, _| candidate == credential),
+        Cut::User(user) => mark_dead(app, user).await.and(mark_beyond_rights(app, user).await),
+        Cut::Role(_) => {
+            let mut marked = Marked::none();
+            for user in app.in_flight.reaching_users() {
+                marked = marked.and(mark_beyond_rights(app, user).await);
+            }
+            marked
+        }
+        Cut::Cluster(cluster) => app.in_flight.mark_reaching(REVOKED, |_, what| what.target.cluster == cluster),
+        Cut::Everyone => app.in_flight.mark(REVOKED, |_, _| true),
+    }
+}
+
+/// Marks the requests of a user's credentials that are good no longer; of all, where the database does not say which.
+async fn mark_dead(app: &Arc<App>, user: UserId) -> Marked {
+    let running = app.in_flight.credentials_of(user);
+    if running.is_empty() {
+        return Marked::none();
+    }
+    let now = app.clock.now();
+    match app.with_store(move |store| store.dead_among(user, &running, now)).await {
+        Ok(dead) => app.in_flight.mark(REVOKED, |candidate: Credential, _| dead.contains(&candidate)),
+        Err(error) => {
+            tracing::warn!(%error, %user, "the credentials in use could not be looked at; all that runs with them has ended");
+            app.in_flight.mark(Interruption::Unconfirmed, |_, owner| owner == user)
+        }
+    }
+}
+
+/// Marks what a user is doing in clusters and may do no longer; all of it, where their rights cannot be read.
+async fn mark_beyond_rights(app: &Arc<App>, user: UserId) -> Marked {
+    if !app.in_flight.reaching_users().contains(&user) {
+        return Marked::none();
+    }
+    let found = match app.with_store(move |store| store.find_user_by_id(user)).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, %user, "rights could not be read again; all that runs in clusters with them has ended");
+            return app.in_flight.mark_reaching(Interruption::Unconfirmed, |whose, _| whose == user);
+        }
+    };
+    let owner = found.map(|record| {
+        Arc::new(Owner { id: record.id, name: record.name, role: record.role, assignments: record.assignments })
+    });
+    // As a key of theirs would be judged: nobody is asked for a code in the middle of a request.
+    let principal = owner.map(|owner| Principal::ApiKey { id: KeyId::NIL, name: String::new(), owner });
+    let now = app.clock.now();
+    app.in_flight.mark_reaching(REVOKED, |whose, what: &Reaching| {
+        whose == user
+            && principal.as_ref().is_none_or(|principal| {
+                match authorize_kubernetes(principal, &what.target, app.policy(), now) {
+                    Ok(allowed) => what.reveals && allowed.mask_secrets,
+                    Err(_) => true,
+                }
+            })
+    })
+}

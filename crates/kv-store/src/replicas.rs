@@ -1,0 +1,215 @@
+//! The servers of one database: each has a row, renews its lease in it, and says there how far it has carried out what
+//! was to be ended.
+//!
+//! How long a lease lasts, and by which clock, is not known here: servers count by their own.
+
+use crate::{
+    backend::{AnyConn, DatabaseUrl, Purpose, connect},
+    cuts::{self, CHANNEL, NumberedCut},
+    error::{Result, StoreError},
+    lock,
+    row::{bytes, micros},
+    schema::replicas,
+    store::Store,
+    transaction,
+};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, connection::SimpleConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A server's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replica {
+    /// Its id, new at every start.
+    pub id: Uuid,
+    /// How often it has renewed its lease.
+    pub renewals: i64,
+    /// The number of the last cut that it has carried out, with all before.
+    pub acknowledged: i64,
+}
+
+/// What a renewal brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRenewal {
+    /// What is to be ended, in order.
+    pub cuts: Vec<NumberedCut>,
+    /// The other servers.
+    pub others: Vec<Replica>,
+}
+
+/// A server's connection for its lease and nothing else: no request waits for it, and it for none.
+pub struct LeaseConnection {
+    conn: AnyConn,
+    store: Store,
+    id: Uuid,
+    acknowledged: i64,
+}
+
+impl std::fmt::Debug for LeaseConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LeaseConnection").field(&self.id).finish()
+    }
+}
+
+impl Store {
+    /// Connects for the lease of server `id`. With `listens` it is told of new cuts, where the database can tell.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connect_lease(&self, id: Uuid, listens: bool) -> Result<LeaseConnection> {
+        let mut conn = connect(self.url(), Purpose::General)?;
+        if let AnyConn::Pg(pg) = &mut conn
+            && listens
+        {
+            pg.batch_execute(&format!("LISTEN {CHANNEL}"))?;
+        }
+        // No acknowledgement is this low, so that the first one is written.
+        Ok(LeaseConnection { conn, store: self.clone(), id, acknowledged: i64::MIN })
+    }
+
+    /// The number of the newest cut, and every server but `except`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn replicas(&self, except: Option<Uuid>) -> Result<(i64, Vec<Replica>)> {
+        let alone = !self.is_served_by_another();
+        // The number first: a server that comes in between begins with it, or a later one.
+        self.read(|conn| Ok((cuts::newest(conn)?, if alone { Vec::new() } else { others(conn, except)? })))
+    }
+
+    /// Removes a server whose lease has run out, if it has not renewed since. From then on it has to begin anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove_replica(&self, gone: &Replica) -> Result<bool> {
+        self.write(|conn| {
+            // A renewal that is under way holds the row: then this waits, and finds it renewed.
+            let row = replicas::table.find(bytes(gone.id)).filter(replicas::renewals.eq(gone.renewals));
+            Ok(diesel::delete(row).execute(conn)? > 0)
+        })
+    }
+
+    /// Whether another server may be running: on SQLite only one does, and holds the lock on the file.
+    fn is_served_by_another(&self) -> bool {
+        match self.url() {
+            DatabaseUrl::Postgres(_) => true,
+            DatabaseUrl::Sqlite(path) => !self.is_server() && lock::server(path).is_err(),
+        }
+    }
+
+    /// Whether renewals are written. On SQLite, which one server has to itself, looking at the file is enough.
+    #[must_use]
+    pub fn counts_renewals(&self) -> bool {
+        !self.url().is_sqlite()
+    }
+}
+
+fn others(conn: &mut AnyConn, except: Option<Uuid>) -> Result<Vec<Replica>> {
+    let rows: Vec<(Vec<u8>, i64, i64)> = replicas::table
+        .filter(replicas::id.ne(bytes(except.unwrap_or_default())))
+        .select((replicas::id, replicas::renewals, replicas::acknowledged))
+        .load(conn)?;
+    let read = |(id, renewals, acknowledged): (Vec<u8>, i64, i64)| {
+        Ok(Replica { id: crate::row::id(&id)?, renewals, acknowledged })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+impl LeaseConnection {
+    /// Joins, with nothing running yet, and tells the number of the newest cut: those up to it are of no concern.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn join(&mut self, now: OffsetDateTime) -> Result<i64> {
+        let (row, sqlite) = (bytes(self.id), self.store.url().is_sqlite());
+        let _turn = self.store.turn()?;
+        let newest = transaction::write(&mut self.conn, |conn| {
+            if sqlite {
+                // Whoever they were: this server has the file now.
+                diesel::delete(replicas::table).execute(conn)?;
+            } else {
+                diesel::delete(replicas::table.find(&row)).execute(conn)?;
+            }
+            let newest = cuts::newest(conn)?;
+            diesel::insert_into(replicas::table)
+                .values((
+                    replicas::id.eq(&row),
+                    // Unlike any before, so that who has not looked for long does not take a beginning for a standstill.
+                    replicas::renewals.eq(micros(now)),
+                    replicas::acknowledged.eq(newest),
+                    replicas::joined_at.eq(micros(now)),
+                ))
+                .execute(conn)?;
+            Ok::<_, StoreError>(newest)
+        })?;
+        self.acknowledged = newest;
+        Ok(newest)
+    }
+
+    /// Renews the lease, says that everything up to `acknowledged` has been ended, and asks for the cuts after `known`.
+    /// None where the row is gone: whoever removed it takes this server for dead.
+    ///
+    /// The lease counts from before this is called; and from this answer only if every cut in it has been carried out,
+    /// or is marked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn renew(&mut self, known: i64, acknowledged: i64) -> Result<Option<LeaseRenewal>> {
+        if self.store.url().is_sqlite() && self.acknowledged == acknowledged {
+            return Ok(Some(LeaseRenewal { cuts: cuts::after(&mut self.conn, known)?, others: Vec::new() }));
+        }
+        let (row, id) = (bytes(self.id), self.id);
+        let _turn = self.store.turn()?;
+        let renewal = transaction::write(&mut self.conn, |conn| {
+            // First: from here on nobody can find this server silent, and see no cut that is not seen below.
+            let there = diesel::update(replicas::table.find(&row))
+                .set((replicas::renewals.eq(replicas::renewals + 1), replicas::acknowledged.eq(acknowledged)))
+                .execute(conn)?;
+            if there == 0 {
+                return Ok(None);
+            }
+            Ok::<_, StoreError>(Some(LeaseRenewal { cuts: cuts::after(conn, known)?, others: others(conn, Some(id))? }))
+        })?;
+        self.acknowledged = acknowledged;
+        Ok(renewal)
+    }
+
+    /// The cuts after a number, without renewing the lease.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cuts_after(&mut self, known: i64) -> Result<Vec<NumberedCut>> {
+        cuts::after(&mut self.conn, known)
+    }
+
+    /// Whether there may be cuts after `known`: asked often, and cheap.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_news(&mut self, known: i64) -> Result<bool> {
+        match &mut self.conn {
+            AnyConn::Pg(pg) => {
+                let mut news = false;
+                for told in pg.notifications_iter() {
+                    told?;
+                    news = true;
+                }
+                Ok(news)
+            }
+            AnyConn::Sqlite(_) => Ok(cuts::newest(&mut self.conn)? > known),
+        }
+    }
+
+    /// Leaves: this server has nothing running any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn leave(mut self) -> Result<()> {
+        let row = bytes(self.id);
+        let _turn = self.store.turn()?;
+        transaction::write(&mut self.conn, |conn| {
+            diesel::delete(replicas::table.find(row)).execute(conn)?;
+            Ok(())
+        })
+    }
+}

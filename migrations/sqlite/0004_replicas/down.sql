@@ -1,0 +1,3 @@
+DELETE FROM revisions WHERE name = 'cuts';
+DROP TABLE cuts;
+DROP TABLE replicas;
