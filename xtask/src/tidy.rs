@@ -11,6 +11,7 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("kv-keys", &[]),
     ("kv-authz", &[]),
+    ("kv-model", &[]),
     ("kv-store", &["kv-authz", "kv-keys"]),
     ("kv-server", &["kv-authz", "kv-keys", "kv-store"]),
     ("kv-tests", &["kv-authz", "kv-keys", "kv-server", "kv-store"]),
