@@ -59,6 +59,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database; SQLite in the data folder if not given.
     database_url: Option<SecretString>,
+    /// Whether a database is used that loses what it has committed.
+    #[serde(default)]
+    pub allow_data_loss: bool,
     /// The first administrator's password; made up and printed once if not given.
     pub admin_password: Option<SecretString>,
     /// `live` or `test`: the keys this server makes and accepts.

@@ -7,6 +7,6 @@ mod batcher;
 mod in_flight;
 mod outcomes;
 
-pub use batcher::{Batcher, Unanswered};
+pub use batcher::Batcher;
 pub use in_flight::{Guard, InFlight, Reaching};
 pub use outcomes::Outcomes;
