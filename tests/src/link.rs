@@ -5,7 +5,7 @@
 //! the network is whole again.
 
 use std::{
-    fmt, io,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -91,18 +91,13 @@ struct Counts {
 }
 
 /// A link. Ends with this value, and with it whatever goes over it.
+#[derive(Debug)]
 pub struct Link {
     /// Where it is entered.
     pub address: SocketAddr,
     state: watch::Sender<State>,
     counts: Arc<Counts>,
     _end: oneshot::Sender<()>,
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("address", &self.address).field("state", &*self.state.borrow()).finish()
-    }
 }
 
 impl Link {

@@ -104,7 +104,10 @@ mod of {
             *slow.borrow_mut() = Some(held);
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
-        let end = async || slow.borrow_mut().take().unwrap().await.unwrap();
+        let end = async || {
+            let held = slow.borrow_mut().take().unwrap();
+            held.await.unwrap();
+        };
         world.goes_through("slow statements", LASTS, begin, end).await;
         world.is_on_record(&world.primary(), &[]);
     }
