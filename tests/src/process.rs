@@ -74,6 +74,14 @@ impl Process {
         }
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// All it wrote so far.
     ///
     /// # Panics

@@ -46,6 +46,8 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: KubeTask,
     },
+    /// A PostgreSQL to be ill-treated: stopped, killed, frozen, failed over, by a line on standard input each.
+    Postgres(PostgresOptions),
     /// Fill the database with users and keys, for measurements. Writes the keys, one a line, readable by you alone.
     Seed(SeedOptions),
     /// Administration.
@@ -70,6 +72,16 @@ pub(crate) struct BenchOptions {
     /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) pin: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PostgresOptions {
+    /// With a second server that has everything the first one has committed, before that says so.
+    #[arg(long)]
+    pub(crate) standby: bool,
+    /// A setting of both beside the usual ones, such as `fsync=off`. May be given several times.
+    #[arg(long = "setting", value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         cli::Task::Faults => faults::run(),
         cli::Task::Tidy => suite::tidy(),
         cli::Task::Kube { task } => suite::kube(task),
+        cli::Task::Postgres(options) => postgres::trial::run(&options),
         cli::Task::Seed(options) => admin::seed(&options),
         cli::Task::Admin(task) => admin::run(task),
     };

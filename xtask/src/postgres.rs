@@ -3,6 +3,8 @@
 //!
 //! It writes as durably as one in production, so that what tests measure and crash is the real thing.
 
+pub(crate) mod trial;
+
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -189,8 +191,7 @@ impl Postgres {
 
     /// The process that all others of the server are children of.
     pub(crate) fn postmaster(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).ok()?;
-        text.lines().next()?.trim().parse().ok()
+        postmaster(&self.folder)
     }
 
     /// Ends the server and removes all it kept.
@@ -213,27 +214,31 @@ impl Postgres {
         }
         remove(&self.folder)
     }
+}
 
-    fn await_ready(&mut self) -> Result<(), PostgresError> {
-        let (pid_file, log) = (self.folder.join("data/postmaster.pid"), self.folder.join("log"));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let started = Instant::now();
-        loop {
-            if let Ok(Some(status)) = self.keeper.try_wait() {
-                return Err(PostgresError::Died { status, tail: tail_of(&log) });
-            }
-            // Its eighth line is where the server tells its own tools.
-            let ready =
-                fs::read_to_string(&pid_file).is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("ready"));
-            if ready && TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
-                return Ok(());
-            }
-            if started.elapsed() > PATIENCE {
-                return Err(PostgresError::Slow { tail: tail_of(&log) });
-            }
-            thread::sleep(Duration::from_millis(20));
+fn await_ready(keeper: &mut Child, folder: &Path, port: u16) -> Result<(), PostgresError> {
+    let (pid_file, log) = (folder.join("data/postmaster.pid"), folder.join("log"));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let started = Instant::now();
+    loop {
+        if let Ok(Some(status)) = keeper.try_wait() {
+            return Err(PostgresError::Died { status, tail: tail_of(&log) });
         }
+        // Its eighth line is where the server tells its own tools.
+        let ready = fs::read_to_string(&pid_file).is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("ready"));
+        if ready && TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(PostgresError::Slow { tail: tail_of(&log) });
+        }
+        thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn postmaster(folder: &Path) -> Option<u32> {
+    let text = fs::read_to_string(folder.join("data/postmaster.pid")).ok()?;
+    text.lines().next()?.trim().parse().ok()
 }
 
 impl Drop for Postgres {
@@ -249,7 +254,7 @@ fn try_start(binaries: &Path, user: &User, progress: &dyn Fn(&str)) -> Result<Po
     // Before the server is there to be dropped, its folder is ours to remove.
     let (keeper, port) = made.inspect_err(|_| drop(remove(&folder)))?;
     let mut server = Postgres { keeper, folder, port };
-    match server.await_ready() {
+    match await_ready(&mut server.keeper, &server.folder, server.port) {
         Ok(()) => {
             // From here on the keeper, who stays to the end, removes the folder.
             remove_file(&server.folder.join("keep"))?;
@@ -261,16 +266,30 @@ fn try_start(binaries: &Path, user: &User, progress: &dyn Fn(&str)) -> Result<Po
 
 fn make(binaries: &Path, user: &User, folder: &Path, progress: &dyn Fn(&str)) -> Result<(Child, u16), PostgresError> {
     progress(&format!("starting PostgreSQL from {}", binaries.display()));
+    initialise(binaries, user, folder)?;
+    let port = free_port().map_err(PostgresError::NoPort)?;
+    Ok((serve(binaries, user, folder, (port, &[]))?, port))
+}
+
+/// Makes an empty database cluster in `folder/data`.
+fn initialise(binaries: &Path, user: &User, folder: &Path) -> Result<(), PostgresError> {
     let (data, initdb) = (folder.join("data"), binaries.join("initdb"));
     let mut command = Command::new(&initdb);
     command.arg("--pgdata").arg(&data).args(["--username", USER, "--auth=trust"]);
     // No sync: until the first commit of a test there is nothing to lose.
     command.args(["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]);
-    run("make a database cluster", user.prepare(&mut command, folder))?;
+    run("make a database cluster", user.prepare(&mut command, folder))
+}
 
-    let log = folder.join("log");
+/// Runs a server on `folder/data`, with these settings beside the usual ones. Who started it says when it is ready.
+fn serve(
+    binaries: &Path,
+    user: &User,
+    folder: &Path,
+    (port, settings): (u16, &[String]),
+) -> Result<Child, PostgresError> {
+    let (data, log) = (folder.join("data"), folder.join("log"));
     let words = || log_file(&log, user);
-    let port = free_port().map_err(PostgresError::NoPort)?;
     // While this file is there the log is kept for the error message, even if the server ends early.
     let keep = folder.join("keep");
     File::create(&keep).map_err(PostgresError::file("make a file", &keep))?;
@@ -281,13 +300,14 @@ fn make(binaries: &Path, user: &User, folder: &Path, progress: &dyn Fn(&str)) ->
     socket.push(folder);
     command.arg("-c").arg(socket);
     let address = [format!("listen_addresses={}", Ipv4Addr::LOCALHOST), format!("port={port}")];
-    for setting in SETTINGS.iter().copied().chain(address.iter().map(String::as_str)) {
+    let usual = SETTINGS.iter().copied().chain(address.iter().map(String::as_str));
+    for setting in usual.chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }
     user.prepare(&mut command, folder).stdin(Stdio::piped()).stdout(words()?).stderr(words()?);
     // A group of its own: Ctrl-C ends this process, and then the lifeline ends the server.
     let keeper = command.process_group(0).spawn();
-    Ok((keeper.map_err(PostgresError::start(Path::new("sh"), "run PostgreSQL"))?, port))
+    keeper.map_err(PostgresError::start(Path::new("sh"), "run PostgreSQL"))
 }
 
 /// The system user the server runs as; none where that is whoever runs this.

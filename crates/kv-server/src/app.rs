@@ -7,11 +7,13 @@ use crate::{
     auth::{Authorities, Passwords, Tokens},
     clock::{Clock, Random},
     config::Config,
+    durability,
     failure::Failure,
     keyfile::{self, KeyFileError, Keys},
     limit::Limiter,
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
+    patience,
     replicas::Replicas,
     seal::Sealer,
     streams::Streams,
@@ -22,7 +24,7 @@ use crate::{
 use kv_authz::Policy;
 use kv_store::{ClusterList, Opener, SealKey, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The database.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+    /// The database, which would lose what it has committed.
+    #[error(transparent)]
+    NotDurable(#[from] crate::durability::NotDurable),
     /// A key file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
@@ -127,6 +132,11 @@ impl App {
     /// [`StartError`].
     pub fn start(config: Config, opener: Opener, clock: Clock, random: Random) -> Result<Arc<Self>, StartError> {
         let store = Store::open(&config.database()?, opener)?;
+        if opener == Opener::Server {
+            // Those that run, and this one.
+            let servers = store.replicas(None)?.1.len() + 1;
+            durability::check(&store, &config, u32::try_from(servers).unwrap_or(u32::MAX))?;
+        }
         // Before the first entry: a day that has some in the default partition gets none of its own.
         store.prepare_audit_days(clock.now())?;
         let keys = KeyRings::load(&config.data_dir, &random)?;
@@ -179,8 +189,23 @@ impl App {
     /// Runs a call of the store off the request threads.
     ///
     /// # Errors
-    /// The call's own, and [`Failure::Internal`] if it panicked.
+    /// The call's own, [`Failure::Unavailable`] where the database is silent, and [`Failure::Internal`] if it panicked.
     pub async fn with_store<T, E>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + Send + 'static,
+    {
+        patience::answer(self.with_store_at_length(work), Duration::MAX, || self.store.is_silent()).await?
+    }
+
+    /// The same for what takes the database long by its nature, and is waited for until it ends.
+    ///
+    /// # Errors
+    /// As [`Self::with_store`].
+    pub async fn with_store_at_length<T, E>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Failure>

@@ -258,7 +258,11 @@ impl Caller {
                     return result;
                 }
                 Err(Failure::Stale) => {}
-                Err(_) if unavailable(&result) => return result,
+                Err(failure) if unavailable(&result) => {
+                    // As in `admit`.
+                    self.0.on_record.set(failure.may_be_done());
+                    return result;
+                }
                 Err(_) if self.conclude(&view, &result).await? => return result,
                 Err(_) => {}
             }

@@ -60,10 +60,13 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database; SQLite in the data folder if not given.
     database_url: Option<SecretString>,
+    /// Whether a database is used that loses what it has committed.
+    #[serde(default)]
+    pub allow_data_loss: bool,
     /// The first administrator's password; made up and printed once if not given.
     pub admin_password: Option<SecretString>,
     /// `live` or `test`: the keys this server makes and accepts.
-    #[serde(default = "default_environment", deserialize_with = "environment")]
+    #[serde(default = "live", deserialize_with = "environment")]
     pub environment: Environment,
     /// Each user's rate limit.
     #[serde(default, deserialize_with = "parsed")]
@@ -233,7 +236,7 @@ fn default_data_dir() -> PathBuf {
     PathBuf::from("./data")
 }
 
-fn default_environment() -> Environment {
+fn live() -> Environment {
     Environment::Live
 }
 

@@ -1,12 +1,7 @@
 //! Failures of operations, as the caller will be told and the audit log will know. No HTTP types here; `problem` turns
 //! each into an answer, in one place.
 
-use crate::{
-    admission::{Interruption, Unanswered},
-    auth::PasswordError,
-    clock::RandomError,
-    limit::Exhausted,
-};
+use crate::{admission::Interruption, auth::PasswordError, clock::RandomError, limit::Exhausted, patience::Unanswered};
 use kv_authz::{
     Denied, Permission, Unusable,
     audit::{Detail, Fact, Finish},
@@ -138,6 +133,13 @@ impl Failure {
         }
     }
 
+    /// Whether what was asked of the database may be done all the same, its entry written.
+    #[must_use]
+    pub fn may_be_done(&self) -> bool {
+        let Self::Unavailable { source: Some(source), .. } = self else { return false };
+        source.is::<Unanswered>() || source.downcast_ref::<StoreError>().is_some_and(StoreError::may_be_done)
+    }
+
     /// The HTTP status it is answered with.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -237,7 +239,7 @@ impl From<Interruption> for Failure {
 
 impl From<Unanswered> for Failure {
     fn from(error: Unanswered) -> Self {
-        Self::Unavailable { step: "admitting the request", source: Some(Box::new(error)) }
+        Self::Unavailable { step: "waiting for the database", source: Some(Box::new(error)) }
     }
 }
 

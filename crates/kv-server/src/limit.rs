@@ -4,7 +4,7 @@
 //! Servers that share a PostgreSQL share the buckets: each takes a few requests at a time from the user's row and spends them
 //! by itself. What is out with the servers, a twentieth of the burst each, is how much more than the limit may pass.
 
-use crate::config::Limits;
+use crate::{config::Limits, patience};
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -141,10 +141,12 @@ impl Limiter {
         let limit = self.limits.of(&owner.name, owner.role.name());
         let RateLimit::On { per_minute, burst } = limit else { return Ok(None) };
         if self.store.shares_buckets() {
-            return self
-                .take_shared(owner.id, limit, Terms { per_minute: per_minute.get(), burst: burst.get() })
-                .await
-                .map(Some);
+            let terms = Terms { per_minute: per_minute.get(), burst: burst.get() };
+            let taken = self.take_shared(owner.id, limit, terms);
+            // Those of a user take turns, and a silent database must not make them wait for each other's silence.
+            let taken = patience::answer(taken, Duration::MAX, || self.store.is_silent()).await;
+            let unanswered = |error| StoreError::Unavailable { step: "taking from a bucket", source: Box::new(error) };
+            return taken.map_err(unanswered)?.map(Some);
         }
         match self.buckets(limit, per_minute, burst).check_key(&owner.id) {
             Ok(state) => Ok(Some(Allowance { remaining: state.remaining_burst_capacity(), limit })),

@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
     held::{HasLastWords, Socket, hold},
     limit::Allowance,
+    patience,
     problem::{self, Format},
     routes, visitors,
 };
@@ -218,7 +219,7 @@ async fn serve(
             Some(failure) => failure.finish(),
             None => Finish::with_status(response.status().as_u16()),
         };
-        if let Err(failure) = caller.put_on_record(done).await {
+        if let Err(failure) = put_on_record(caller, done).await {
             return Ok(response.into_response(reply.answer(&failure)));
         }
     }
@@ -232,10 +233,18 @@ async fn serve(
 
 /// Puts a failure on record that came before the handler, and gives the failure to answer with.
 async fn settle(caller: &Caller, failure: Failure) -> Failure {
-    match caller.put_on_record(failure.finish()).await {
+    match put_on_record(caller, failure.finish()).await {
         Ok(()) => failure,
         Err(refused) => refused,
     }
+}
+
+/// Puts an end on record. One for want of the database only if that can be done at once: its caller has waited long enough.
+async fn put_on_record(caller: &Caller, done: Finish) -> Result<(), Failure> {
+    if done.status != 503 {
+        return caller.put_on_record(done).await;
+    }
+    tokio::time::timeout(patience::FAREWELL, caller.put_on_record(done)).await.unwrap_or(Ok(()))
 }
 
 /// Puts on record that a request without a usable credential was refused.
@@ -277,6 +286,7 @@ fn restate(failure: &Failure) -> Failure {
         Failure::Limited(exhausted) => Failure::Limited(*exhausted),
         Failure::Internal { step, .. } => Failure::Internal { step, source: None },
         Failure::Unconfirmed => Failure::Unconfirmed,
+        Failure::Unavailable { step, .. } => Failure::Unavailable { step, source: None },
         other => Failure::Invalid { status: other.status(), code: other.code(), detail: other.to_string() },
     }
 }

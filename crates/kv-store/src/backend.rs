@@ -7,6 +7,7 @@ use diesel::{Connection, ConnectionError, connection::SimpleConnection};
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -92,6 +93,34 @@ const POSTGRES_LIMITS: &[(&str, &str)] = &[
 pub(crate) struct Manager {
     url: DatabaseUrl,
     purpose: Purpose,
+    pace: Pace,
+}
+
+/// How soon a lost connection is opened anew. Where opening itself fails, the pool paces it; this is for those that open well
+/// and are of no use: a server that forbids writing, or one that ends them at the first statement.
+#[derive(Debug, Default)]
+struct Pace(AtomicU32);
+
+impl Pace {
+    /// As many may be lost at once as a pool holds, by a restart, and are opened without a pause.
+    const FREE: u32 = 4;
+    /// The longest pause, so that what works again is noticed soon.
+    const LONGEST: Duration = Duration::from_millis(800);
+
+    fn used(&self, broken: bool) {
+        match broken {
+            true => drop(self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lost| lost.checked_add(1))),
+            false => self.0.store(0, Ordering::Relaxed),
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let beyond = self.0.load(Ordering::Relaxed).saturating_sub(Self::FREE);
+        match beyond {
+            0 => Duration::ZERO,
+            beyond => Self::LONGEST.min(Duration::from_millis(25) * 2_u32.saturating_pow(beyond)),
+        }
+    }
 }
 
 /// A pooled connection and whether it has failed.
@@ -102,9 +131,15 @@ pub(crate) struct Pooled {
 
 pub(crate) type Pool = r2d2::Pool<Manager>;
 
+impl Manager {
+    fn new(url: &DatabaseUrl, purpose: Purpose) -> Self {
+        Self { url: url.clone(), purpose, pace: Pace::default() }
+    }
+}
+
 /// A connection of its own, outside every pool.
 pub(crate) fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AnyConn> {
-    let connected = r2d2::ManageConnection::connect(&Manager { url: url.clone(), purpose });
+    let connected = r2d2::ManageConnection::connect(&Manager::new(url, purpose));
     Ok(connected.map_err(|error| StoreError::unavailable("connecting", error))?.conn)
 }
 
@@ -118,7 +153,7 @@ pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32) -> Result<Poo
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(LogOnce))
-        .build(Manager { url: url.clone(), purpose })
+        .build(Manager::new(url, purpose))
         .map_err(|error| StoreError::unavailable("opening the database", error))
 }
 
@@ -137,6 +172,8 @@ impl r2d2::ManageConnection for Manager {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Pooled, ConnectionError> {
+        // On one of the pool's own threads; who waits for the connection does not wait for this.
+        thread::sleep(self.pace.pause());
         let conn = match &self.url {
             DatabaseUrl::Sqlite(path) => AnyConn::Sqlite(open_sqlite(path)?),
             DatabaseUrl::Postgres(url) => AnyConn::Pg(open_postgres(url, self.purpose)?),
@@ -149,7 +186,9 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
-        pooled.broken || std::thread::panicking()
+        let broken = pooled.broken || thread::panicking();
+        self.pace.used(broken);
+        broken
     }
 }
 
@@ -226,6 +265,23 @@ mod tests {
         ] {
             assert!(DatabaseUrl::parse(url).is_err(), "{url:?}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_time_and_again_is_opened_ever_later() {
+        let pace = Pace::default();
+        (0..Pace::FREE).for_each(|_| pace.used(true));
+        assert_eq!(pace.pause(), Duration::ZERO, "as after a restart");
+        let mut before = Duration::ZERO;
+        for _ in 0..4 {
+            pace.used(true);
+            assert!(pace.pause() > before);
+            before = pace.pause();
+        }
+        (0..100).for_each(|_| pace.used(true));
+        assert_eq!(pace.pause(), Pace::LONGEST);
+        pace.used(false);
+        assert_eq!(pace.pause(), Duration::ZERO);
     }
 
     #[test]

@@ -37,12 +37,25 @@ impl StoreError {
         Self::Unavailable { step, source: source.into() }
     }
 
+    /// Whether the database did not do it.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether it may be done all the same: what became of a commit whose answer was lost is not known.
+    #[must_use]
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unavailable { step, .. } if *step == crate::transaction::COMMITTING)
+    }
+
     /// Whether the connection it came over must not be used again.
     pub(crate) fn breaks_connection(&self) -> bool {
         let Self::Unavailable { source, .. } = self else { return false };
         match source.downcast_ref::<DieselError>() {
             Some(DieselError::DatabaseError(kind, _)) => {
-                matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
+                // A connection that was opened while writing was forbidden may go on forbidding it for good.
+                use DatabaseErrorKind::{ClosedConnection, ReadOnlyTransaction, UnableToSendCommand};
+                matches!(kind, ClosedConnection | UnableToSendCommand | ReadOnlyTransaction)
             }
             Some(DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. }) => true,
             _ => false,

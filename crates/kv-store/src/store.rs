@@ -4,8 +4,10 @@
 
 use crate::{
     backend::{AnyConn, CHECKOUT, DatabaseUrl, Manager, Pool, Pooled, Purpose, connect, pool},
+    durability,
     error::{Result, StoreError},
     lock, migrate,
+    pulse::Pulse,
     seals::Ledger,
     transaction,
 };
@@ -32,10 +34,18 @@ struct Inner {
     url: DatabaseUrl,
     admission: Pool,
     general: Pool,
+    pulses: Pulses,
     ledger: Ledger,
     /// SQLite has one writer. Waiting here is fair, where SQLite's own waiting is a lottery under load.
     writer: FairMutex<()>,
     lock: Option<lock::ServerLock>,
+}
+
+#[derive(Default)]
+struct Pulses {
+    admission: Pulse,
+    reads: Pulse,
+    writes: Pulse,
 }
 
 impl fmt::Debug for Store {
@@ -60,11 +70,15 @@ impl Store {
         }
         // Two cores: two batches in flight on PostgreSQL, one writer on SQLite, four connections for the rest.
         let admissions = if url.is_sqlite() { 1 } else { 2 };
-        migrate::run(&mut connect(url, Purpose::Migration)?)?;
+        let mut conn = connect(url, Purpose::Migration)?;
+        durability::no_standby(&mut conn)?;
+        migrate::run(&mut conn)?;
+        drop(conn);
         Ok(Self(Arc::new(Inner {
             url: url.clone(),
             admission: pool(url, Purpose::Admission, admissions)?,
             general: pool(url, Purpose::General, GENERAL)?,
+            pulses: Pulses::default(),
             ledger: Ledger::default(),
             writer: FairMutex::new(()),
             lock: server_lock,
@@ -108,12 +122,13 @@ impl Store {
     /// the database all that the pool holds are.
     pub(crate) fn read<T>(&self, work: impl Fn(&mut AnyConn) -> Result<T>) -> Result<T> {
         let mut tries = 0;
-        loop {
+        let call = || loop {
             match self.on(&self.0.general, &work) {
                 Err(error) if error.breaks_connection() && tries < GENERAL => tries += 1,
                 done => return done,
             }
-        }
+        };
+        self.0.pulses.reads.during(call, StoreError::is_unavailable)
     }
 
     /// Writes in a transaction.
@@ -121,11 +136,14 @@ impl Store {
     where
         E: From<StoreError> + AsStoreError,
     {
-        let _turn = self.turn()?;
-        let mut pooled = self.begin()?;
-        let done = transaction::run(&mut pooled.conn, work);
-        pooled.look_at(&done);
-        done
+        let call = || {
+            let _turn = self.turn()?;
+            let mut pooled = self.begin()?;
+            let done = transaction::run(&mut pooled.conn, work);
+            pooled.look_at(&done);
+            done
+        };
+        self.0.pulses.writes.during(call, |error| error.as_store_error().is_some_and(StoreError::is_unavailable))
     }
 
     /// A connection with a transaction begun, which no dead connection does. What comes after is never tried again.
@@ -145,8 +163,24 @@ impl Store {
 
     /// Runs an admission statement, which is a transaction of its own.
     pub(crate) fn admission<T>(&self, work: impl FnOnce(&mut AnyConn) -> Result<T>) -> Result<T> {
-        let _turn = self.turn()?;
-        self.on(&self.0.admission, work)
+        let call = || {
+            let _turn = self.turn()?;
+            self.on(&self.0.admission, work)
+        };
+        self.0.pulses.admission.during(call, StoreError::is_unavailable)
+    }
+
+    /// Whether admission waits for a PostgreSQL that has fallen silent. SQLite has no link that could hang, and bounds its own
+    /// waits.
+    #[must_use]
+    pub fn admission_is_silent(&self) -> bool {
+        !self.0.url.is_sqlite() && self.0.pulses.admission.is_silent()
+    }
+
+    /// The same for reads and writes outside admission.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.0.url.is_sqlite() && (self.0.pulses.reads.is_silent() || self.0.pulses.writes.is_silent())
     }
 
     /// Waits to be the one writer of SQLite, no longer than for a connection: while another process holds the file, the

@@ -62,6 +62,7 @@ pub struct TestDatabase {
 enum Kept {
     Folder(#[allow(dead_code, reason = "held, for it removes the folder")] tempfile::TempDir),
     Database { server: String, name: String },
+    Elsewhere,
 }
 
 impl TestDatabase {
@@ -101,6 +102,15 @@ impl TestDatabase {
                 Self::create(server, &mut conn, "")
             }
         }
+    }
+
+    /// A database that is there, and stays.
+    ///
+    /// # Panics
+    /// Where the URL names none.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: DatabaseUrl::parse(url).expect("a database's URL"), kept: Kept::Elsewhere }
     }
 
     fn create(server: String, conn: &mut PgConnection, options: &str) -> Self {

@@ -10,6 +10,9 @@ use diesel::{
     connection::{AnsiTransactionManager, TransactionManager},
 };
 
+/// The step whose failure leaves open whether it was done.
+pub(crate) const COMMITTING: &str = "committing";
+
 type Manager = <AnyConn as Connection>::TransactionManager;
 
 /// Several that wait for one row wait in a queue, each with a lock time-out of its own; this bounds all of it. It does not
@@ -41,7 +44,7 @@ pub(crate) fn run<T, E: From<StoreError>>(
 ) -> Result<T, E> {
     match work(conn) {
         Ok(value) => {
-            Manager::commit_transaction(conn).map_err(|error| StoreError::unavailable("committing", error))?;
+            Manager::commit_transaction(conn).map_err(|error| StoreError::unavailable(COMMITTING, error))?;
             Ok(value)
         }
         Err(error) => {

@@ -2,7 +2,10 @@
 //! that has not begun, so that the statement's snapshot is always younger than the request.
 
 use super::Outcomes;
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    patience::{self, Unanswered},
+};
 use kv_authz::audit::{Detail, Fact, Finish, Outcome};
 use kv_store::{
     Store,
@@ -16,13 +19,8 @@ use tokio::sync::oneshot;
 const BATCH: usize = 256;
 /// The most requests that wait; more are turned away at once, for they would time out anyway.
 const WAITING: usize = 8_192;
-/// How long a request waits before it is told that the database is unavailable.
+/// How long a request waits before it is told that the database is unavailable; less when that is silent.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The database did not say: nobody is admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the database did not answer in time")]
-pub struct Unanswered;
 
 struct Job {
     request: Request,
@@ -43,6 +41,7 @@ struct Shared {
 /// Takes requests to admission.
 pub struct Batcher {
     shared: Arc<Shared>,
+    store: Store,
     lanes: Vec<thread::JoinHandle<()>>,
 }
 
@@ -64,7 +63,7 @@ impl Batcher {
             let work = move || run(&shared, &store, &clock, &outcomes);
             thread::Builder::new().name(format!("admission-{lane}")).spawn(work)
         });
-        Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared })
+        Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared, store: store.clone() })
     }
 
     /// Brings one request to the database and waits for its word.
@@ -81,10 +80,8 @@ impl Batcher {
             queue.jobs.push_back(Job { request, reply });
         }
         self.shared.filled.notify_one();
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(decision)) => Ok(decision),
-            Ok(Err(_)) | Err(_) => Err(Unanswered),
-        }
+        let answer = patience::answer(answer, PATIENCE, || self.store.admission_is_silent());
+        answer.await?.map_err(|_| Unanswered)
     }
 
     /// How many requests wait.

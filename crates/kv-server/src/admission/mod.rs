@@ -9,7 +9,7 @@ mod in_flight;
 mod lease;
 mod outcomes;
 
-pub use batcher::{Batcher, Unanswered};
+pub use batcher::Batcher;
 pub use in_flight::{Guard, InFlight, Interruption, Marked, Reaching};
 pub use lease::{GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use outcomes::Outcomes;

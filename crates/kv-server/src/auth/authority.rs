@@ -2,10 +2,11 @@
 //! versions are confirmed by the database at admission, and what is stale is read again.
 
 use super::Presented;
+use crate::patience;
 use kv_authz::{Owner, Principal, SecondFactor};
 use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
 use quick_cache::sync::Cache;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 /// Entries of about half a kilobyte: some 32 MiB at most.
@@ -137,7 +138,10 @@ impl Authorities {
                 Presented::Session(session) => store.session_authority(session)?.map(Authority::from),
             })
         });
-        let found = read.await.map_err(|_| StoreError::Unreadable { what: "authority" })??.map(Arc::new);
+        let read = patience::answer(read, Duration::MAX, || self.store.is_silent()).await;
+        let unanswered = |error| StoreError::Unavailable { step: "reading an authority", source: Box::new(error) };
+        let read = read.map_err(unanswered)?.map_err(|_| StoreError::Unreadable { what: "authority" });
+        let found = read??.map(Arc::new);
         if let Some(authority) = &found {
             self.cache.insert(presented.clone(), authority.clone());
         }

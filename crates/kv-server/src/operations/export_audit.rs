@@ -75,7 +75,7 @@ impl Export {
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(page) = self.next.take() else { return Ok(None) };
         let filter = self.filter.clone();
-        let found = self.app.with_store(move |store| store.read_audit(&filter, page)).await?;
+        let found = self.app.with_store_at_length(move |store| store.read_audit(&filter, page)).await?;
         self.next = found.next.map(|id| PageRequest::bulk(Some(id)));
         let first = !std::mem::replace(&mut self.begun, true);
         written(self.form, first, found.items).map(Some)

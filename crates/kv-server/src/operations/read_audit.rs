@@ -15,5 +15,5 @@ pub async fn read_audit(
     page: PageRequest,
 ) -> Result<Page<AuditRecord>, Failure> {
     acting.authorize::<ReadAuditLog>(Target::of("audit-logs"))?;
-    acting.app.with_store(move |store| store.read_audit(&filter, page)).await
+    acting.app.with_store_at_length(move |store| store.read_audit(&filter, page)).await
 }

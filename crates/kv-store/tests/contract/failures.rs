@@ -217,6 +217,39 @@ fn a_locked_row_is_unavailable_and_nothing_is_half_done() {
     assert_eq!(world.database.count("api_keys", "1 = 1"), 1);
 }
 
+/// Waits until something is so, with all the time a busy machine may take.
+fn until(what: &str, so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "in vain waited until {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_server_that_answers_nobody_is_silent_until_it_does() {
+    let world = World::new(Backend::Postgres);
+    world.user("ann");
+    let DatabaseUrl::Postgres(url) = &world.database.url else { unreachable!() };
+    let mut other = diesel::PgConnection::establish(url).unwrap();
+    other.batch_execute("BEGIN; LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE").unwrap();
+    thread::scope(|scope| {
+        let store = &world.store;
+        let admitted = scope.spawn(|| admit(&world));
+        until("admission is silent", || store.admission_is_silent());
+        assert!(!store.is_silent(), "nobody asks anything else");
+        // Others are answered meanwhile, which says nothing of admission.
+        assert!(store.find_user("ann").unwrap().is_some());
+        assert!(store.admission_is_silent());
+        let reading = scope.spawn(|| read(&world));
+        until("reads are silent", || store.is_silent());
+        unavailable(reading.join().unwrap());
+        other.batch_execute("ROLLBACK").unwrap();
+        admitted.join().unwrap().unwrap();
+        assert!(!store.admission_is_silent() && !store.is_silent());
+    });
+}
+
 #[test]
 fn without_a_server_a_test_says_what_to_do() {
     let again = Command::new(env::current_exe().unwrap())
