@@ -18,6 +18,7 @@ mod basis;
 mod challenges;
 mod clusters;
 mod error;
+mod fixed;
 mod key_uses;
 mod keys;
 mod known;
