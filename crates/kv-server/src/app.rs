@@ -196,7 +196,7 @@ impl App {
         let known = self.clusters.read().clone();
         match known {
             Some(list) => Ok(list),
-            None => self.reload_clusters().await,
+            None => Box::pin(self.reload_clusters()).await,
         }
     }
 
@@ -280,8 +280,11 @@ impl App {
         // The last reference ends its lanes.
         drop(self.batcher.lock().take());
         self.outcomes.stop();
-        if let Err(error) = self.store.note_uses(&self.uses.take()) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+        // What waits from before, and then what has come since.
+        for _ in 0..2 {
+            if let Err(error) = self.store.note_uses(&self.uses.take(usize::MAX)) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+            }
         }
         // Last: it seals what the others have written.
         if let Err(error) = self.seal_audit() {

@@ -67,23 +67,27 @@ impl Batcher {
         Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared })
     }
 
-    /// Brings one request to the database and waits for its word.
+    /// Brings one request to the database, and gives what waits for its word.
+    ///
+    /// The request is in the queue when this returns, and no part of what waits: that is copied from hand to hand.
     ///
     /// # Errors
     /// [`Unanswered`]: the request must go no further.
-    pub async fn admit(&self, request: Request) -> Result<Decision, Unanswered> {
+    pub fn admit(&self, request: Request) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = self.shared.queue.lock();
-            if queue.closed || queue.jobs.len() >= WAITING {
-                return Err(Unanswered);
+            // Where it is not taken, its reply is dropped, which answers.
+            if !queue.closed && queue.jobs.len() < WAITING {
+                queue.jobs.push_back(Job { request, reply });
             }
-            queue.jobs.push_back(Job { request, reply });
         }
         self.shared.filled.notify_one();
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(decision)) => Ok(decision),
-            Ok(Err(_)) | Err(_) => Err(Unanswered),
+        async {
+            match tokio::time::timeout(PATIENCE, answer).await {
+                Ok(Ok(decision)) => Ok(decision),
+                Ok(Err(_)) | Err(_) => Err(Unanswered),
+            }
         }
     }
 
