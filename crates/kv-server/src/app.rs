@@ -3,7 +3,7 @@
 //! No HTTP types; the operator's tasks use the same.
 
 use crate::{
-    admission::{Batcher, InFlight, Outcomes},
+    admission::{Batcher, InFlight, Outcomes, Refusals},
     auth::{Authorities, Passwords, Tokens},
     clock::{Clock, Random},
     config::Config,
@@ -85,6 +85,8 @@ pub struct App {
     pub batcher: Mutex<Option<Arc<Batcher>>>,
     /// Outcomes of begun entries.
     pub outcomes: Arc<Outcomes>,
+    /// Refusals on their way into the log.
+    pub refusals: Arc<Refusals>,
     /// Requests in flight.
     pub in_flight: InFlight,
     /// What credentials stand for.
@@ -135,6 +137,7 @@ impl App {
         Ok(Arc::new(Self {
             batcher: Mutex::new(Some(Arc::new(batcher))),
             outcomes,
+            refusals: Arc::default(),
             in_flight: InFlight::default(),
             authorities: Authorities::new(store.clone()),
             passwords: Passwords::new(random.clone()).map_err(thread)?,

@@ -112,6 +112,7 @@ async fn private(
     let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let presented = auth::present(values, app.config.environment, &app.tokens);
     let Reply { id, .. } = reply;
+    let shown = presented.is_ok();
     let entered = match presented {
         Ok(presented) => enter(&app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
@@ -124,7 +125,7 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
-            let failure = Box::pin(report(&app, failure, id, origin)).await;
+            let failure = Box::pin(report(&app, failure, id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
@@ -234,8 +235,9 @@ async fn settle(caller: &Caller, failure: Failure) -> Failure {
     }
 }
 
-/// Puts on record that a request without a usable credential was refused.
-async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -> Failure {
+/// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
+/// one, many may be one entry.
+async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, shown: bool) -> Failure {
     if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
         return failure;
     }
@@ -253,7 +255,11 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -
         Ok(batcher) => batcher,
         Err(stopped) => return stopped,
     };
-    batcher.admit(request).await.err().map_or(failure, Into::into)
+    let recorded = match shown {
+        true => batcher.admit(request).await.map(drop),
+        false => app.refusals.report(batcher, request, failure.code()).await,
+    };
+    recorded.err().map_or(failure, Into::into)
 }
 
 /// The failure a handler ended with, if it did.

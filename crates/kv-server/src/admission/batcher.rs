@@ -1,7 +1,7 @@
 //! The batcher: requests that wait for admission are taken to the database together. A request joins only a statement
 //! that has not begun, so that the statement's snapshot is always younger than the request.
 
-use super::Outcomes;
+use super::{Outcomes, together::together};
 use crate::clock::Clock;
 use kv_authz::audit::{Detail, Fact, Finish, Outcome};
 use kv_store::{
@@ -118,11 +118,14 @@ impl Drop for Batcher {
 fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
     while let Some(jobs) = next_batch(shared) {
         let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
+        let (requests, places) = together(requests);
         match admit(store, &requests, clock) {
             Ok(decisions) => {
-                for ((request, reply), decision) in requests.into_iter().zip(replies).zip(decisions) {
+                for (place, reply) in places.into_iter().zip(replies) {
+                    // A reply that is dropped tells as well, and admits nobody.
+                    let Some(&decision) = decisions.get(place) else { continue };
                     if reply.send(decision).is_err() {
-                        put_right(outcomes, &request, decision);
+                        put_right(outcomes, &requests[place], decision);
                     }
                 }
             }

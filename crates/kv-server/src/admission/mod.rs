@@ -1,12 +1,15 @@
 //! Admission: the last word on every request, and the hold on those that have it.
 //!
-//! `batcher` asks the database, `in_flight` keeps what was admitted revocable, `outcomes` writes down how it ended. No
-//! rule is decided here.
+//! `batcher` asks the database, `in_flight` keeps what was admitted revocable, `outcomes` writes down how it ended, and
+//! `refusals` and `together` count who was nobody. No rule is decided here.
 
 mod batcher;
 mod in_flight;
 mod outcomes;
+mod refusals;
+mod together;
 
 pub use batcher::{Batcher, Unanswered};
 pub use in_flight::{Guard, InFlight, Reaching};
 pub use outcomes::Outcomes;
+pub use refusals::Refusals;
