@@ -125,6 +125,14 @@ pub fn authorize<A: OwnAction>(
     Ok(Permit::granted(principal.actor(), line.event, target))
 }
 
+/// Decides on an act that needs no [`Permit`]: one that only shows what the caller may see anyway.
+///
+/// # Errors
+/// [`Denied`], never for the operator.
+pub fn may<A: OwnAction>(principal: &Principal, policy: &Policy, now: OffsetDateTime) -> Result<(), Denied> {
+    decide(principal, &A::line(), policy, now)
+}
+
 /// Whether the line of the table lets the principal pass.
 ///
 /// # Errors

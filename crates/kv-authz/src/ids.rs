@@ -35,6 +35,12 @@ macro_rules! id {
             pub fn uuid(self) -> Uuid {
                 self.0
             }
+
+            /// Its 16 bytes, as they are stored.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
         }
 
         impl From<Uuid> for $name {

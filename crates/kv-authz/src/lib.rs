@@ -18,7 +18,7 @@ pub mod throttle;
 
 pub use action::Action;
 pub use assignment::{Assignment, Assignments, ClusterScope, NamespaceScope};
-pub use authorize::{Denied, Permit, Policy, SecondFactorFor, authorize};
+pub use authorize::{Denied, Permit, Policy, SecondFactorFor, authorize, may};
 pub use credential::{KeyState, Unusable};
 pub use ids::{ClusterId, EntryId, KeyId, RoleId, SessionId, UserId};
 pub use permission::{Pattern, Permission, Resource, Verb};

@@ -3,7 +3,7 @@
 //! No HTTP types; the operator's tasks use the same.
 
 use crate::{
-    admission::{Batcher, InFlight, Lease, Outcomes},
+    admission::{Batcher, InFlight, Lease, Outcomes, Refusals},
     auth::{Authorities, Passwords, Tokens},
     clock::{Clock, Random},
     config::Config,
@@ -91,6 +91,8 @@ pub struct App {
     pub batcher: Mutex<Option<Arc<Batcher>>>,
     /// Outcomes of begun entries.
     pub outcomes: Arc<Outcomes>,
+    /// Refusals on their way into the log.
+    pub refusals: Arc<Refusals>,
     /// Requests in flight.
     pub in_flight: InFlight,
     /// This process among the servers of the database.
@@ -148,6 +150,7 @@ impl App {
         Ok(Arc::new(Self {
             batcher: Mutex::new(Some(Arc::new(batcher))),
             outcomes,
+            refusals: Arc::default(),
             in_flight: InFlight::new(match opener {
                 Opener::Server => Lease::new(clock.clone()),
                 Opener::Task => Lease::unlimited(clock.clone()),
@@ -228,7 +231,7 @@ impl App {
         let known = self.clusters.read().clone();
         match known {
             Some(list) => Ok(list),
-            None => self.reload_clusters().await,
+            None => Box::pin(self.reload_clusters()).await,
         }
     }
 
@@ -312,8 +315,11 @@ impl App {
         // The last reference ends its lanes.
         drop(self.batcher.lock().take());
         self.outcomes.stop();
-        if let Err(error) = self.store.note_uses(&self.uses.take()) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+        // What waits from before, and then what has come since.
+        for _ in 0..2 {
+            if let Err(error) = self.store.note_uses(&self.uses.take(usize::MAX)) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+            }
         }
         // Last: it seals what the others have written.
         if let Err(error) = self.seal_audit() {

@@ -7,7 +7,6 @@
 
 use crate::{
     admission::Guard,
-    agent,
     app::App,
     auth::{Authority, Presented},
     failure::Failure,
@@ -19,8 +18,8 @@ use kv_authz::{
     audit::{Detail, Entry, Event, Finish, Origin, Target},
 };
 use kv_store::{
-    Credential, Occasion,
-    admission::{EntryEnd, Request, Verdict},
+    Basis, Credential, Occasion,
+    admission::{Decision, EntryEnd, Request, Verdict},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -44,7 +43,6 @@ struct Inner {
     guard: Guard,
     id: EntryId,
     origin: Origin,
-    client: String,
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
 }
@@ -77,7 +75,6 @@ impl Caller {
         id: EntryId,
         origin: Origin,
     ) -> Self {
-        let client = agent::client(&origin.user_agent);
         Self(Rc::new(Inner {
             app,
             presented,
@@ -85,7 +82,6 @@ impl Caller {
             guard,
             id,
             origin,
-            client,
             about: RefCell::new((Event::RequestReject, Target::default())),
             on_record: Cell::new(false),
         }))
@@ -154,7 +150,7 @@ impl Caller {
         let authority = self.0.authority.borrow().clone();
         let clusters = self.0.app.clusters().await?;
         Ok(View {
-            principal: authority.principal(&self.0.client),
+            principal: authority.principal(&self.0.origin.user_agent),
             basis: authority.basis(Some(clusters.version)),
             clusters,
         })
@@ -183,24 +179,32 @@ impl Caller {
     }
 
     /// Brings the entry to admission. `None`: the rights have changed, decide again.
-    async fn admit(
+    fn admit(
         &self,
         view: &View,
         entry: Entry,
         finish: Option<Finish>,
         audited: bool,
-    ) -> Result<Option<OffsetDateTime>, Failure> {
+    ) -> impl Future<Output = Result<Option<OffsetDateTime>, Failure>> {
+        let basis = view.basis;
+        // Brought right away: what waits for the word need not carry the entry along.
+        let request = Request { entry, basis: Some(basis), finish, count: 1, audited };
+        let brought = self.0.app.batcher().map(|batcher| batcher.admit(request));
+        async move {
+            let decision = brought?.await.inspect_err(|_| {
+                // It may be written yet; a second entry would be one too many.
+                self.0.on_record.set(true);
+            })?;
+            self.decided(basis, decision)
+        }
+    }
+
+    fn decided(&self, basis: Basis, decision: Decision) -> Result<Option<OffsetDateTime>, Failure> {
         let app = &self.0.app;
-        let batcher = app.batcher()?;
-        let request = Request { entry, basis: Some(view.basis), finish, count: 1, audited };
-        let decision = batcher.admit(request).await.inspect_err(|_| {
-            // It may be written yet; a second entry would be one too many.
-            self.0.on_record.set(true);
-        })?;
         match decision.verdict {
             Verdict::Admitted => {
                 self.0.on_record.set(true);
-                if let Credential::Key(key) = view.basis.credential {
+                if let Credential::Key(key) = basis.credential {
                     app.uses.note(key, decision.at, self.0.origin.ip);
                 }
                 Ok(Some(decision.at))
@@ -232,7 +236,7 @@ impl Caller {
             if unavailable(&result) || self.conclude(&view, &result).await? {
                 return result;
             }
-            self.reload().await?;
+            Box::pin(self.reload()).await?;
         }
         Err(Failure::Stale)
     }
@@ -266,7 +270,7 @@ impl Caller {
                 Err(_) if self.conclude(&view, &result).await? => return result,
                 Err(_) => {}
             }
-            self.reload().await?;
+            Box::pin(self.reload()).await?;
         }
         Err(Failure::Stale)
     }
@@ -309,7 +313,7 @@ impl Caller {
                     }
                 }
             }
-            self.reload().await?;
+            Box::pin(self.reload()).await?;
         }
         Err(Failure::Stale)
     }
@@ -356,7 +360,7 @@ impl Caller {
             if admitted.is_some() {
                 return found;
             }
-            self.reload().await?;
+            Box::pin(self.reload()).await?;
         }
         Err(Failure::Stale)
     }
@@ -371,7 +375,7 @@ impl Caller {
             if self.conclude_with(&view, finish.clone(), true).await? {
                 return Ok(());
             }
-            self.reload().await?;
+            Box::pin(self.reload()).await?;
         }
         Err(Failure::Stale)
     }
@@ -385,9 +389,11 @@ impl Caller {
     }
 
     async fn conclude_with(&self, view: &View, finish: Finish, audited: bool) -> Result<bool, Failure> {
-        let (event, target) = self.0.about.borrow().clone();
-        let entry = self.entry(view, event, target);
-        Ok(self.admit(view, entry, Some(finish), audited).await?.is_some())
+        let admitted = {
+            let (event, target) = self.0.about.borrow().clone();
+            self.admit(view, self.entry(view, event, target), Some(finish), audited)
+        };
+        Ok(admitted.await?.is_some())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The clock and the source of randomness, as values that are passed in. The only room that asks the system for either.
 
 use kv_authz::EntryId;
+use parking_lot::Mutex;
 use rand_core::{TryCryptoRng, TryRng};
 use std::{fmt, sync::Arc};
 use time::{Duration, OffsetDateTime};
@@ -67,19 +68,46 @@ type Fill = dyn Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync;
 
 /// Gives random bytes fit for keys.
 #[derive(Clone)]
-pub struct Random(Arc<Fill>);
+pub struct Random {
+    fill: Arc<Fill>,
+    /// For ids, of which every request has one and none is a secret: drawn many at a time, as each call of the system costs
+    /// more than all the rest of an id.
+    drawn: Option<Arc<Mutex<Drawn>>>,
+}
+
+const ID: usize = 10;
+
+/// Bytes that were drawn and not used yet: the first `left`.
+struct Drawn {
+    bytes: [u8; 100 * ID],
+    left: usize,
+}
+
+impl Drawn {
+    fn take(&mut self, fill: &Fill) -> Result<[u8; ID], RandomError> {
+        if self.left < ID {
+            fill(&mut self.bytes)?;
+            self.left = self.bytes.len();
+        }
+        self.left -= ID;
+        let mut taken = [0; ID];
+        taken.copy_from_slice(&self.bytes[self.left..self.left + ID]);
+        Ok(taken)
+    }
+}
 
 impl Random {
     /// The operating system's generator.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for random bytes")]
     pub fn system() -> Self {
-        Self::from_fn(|bytes| getrandom::fill(bytes).map_err(|_| RandomError))
+        let system = Self::from_fn(|bytes| getrandom::fill(bytes).map_err(|_| RandomError));
+        Self { drawn: Some(Arc::new(Mutex::new(Drawn { bytes: [0; 100 * ID], left: 0 }))), ..system }
     }
 
     /// A generator of one's own, for tests.
     pub fn from_fn(fill: impl Fn(&mut [u8]) -> Result<(), RandomError> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(fill))
+        Self { fill: Arc::new(fill), drawn: None }
     }
 
     /// `N` random bytes.
@@ -88,7 +116,7 @@ impl Random {
     /// [`RandomError`].
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomError> {
         let mut bytes = [0; N];
-        (self.0)(&mut bytes)?;
+        (self.fill)(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -98,7 +126,11 @@ impl Random {
     /// [`RandomError`].
     pub fn id<T: From<uuid::Uuid>>(&self, now: OffsetDateTime) -> Result<T, RandomError> {
         let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-        Ok(T::from(EntryId::from_parts(millis, self.bytes()?).uuid()))
+        let random = match &self.drawn {
+            Some(drawn) => drawn.lock().take(&*self.fill)?,
+            None => self.bytes()?,
+        };
+        Ok(T::from(EntryId::from_parts(millis, random).uuid()))
     }
 }
 
@@ -114,7 +146,7 @@ impl TryRng for Random {
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), RandomError> {
-        (self.0)(bytes)
+        (self.fill)(bytes)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The pipeline every request runs through: id, credential, registry, rate limit, handler, record, answer. The only
-//! middleware.
+//! middleware, around every path.
 //!
 //! No rule is decided here, and no body is read.
 
@@ -9,19 +9,19 @@ use crate::{
     caller::Caller,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
-    limit::Allowance,
     patience,
     problem::{self, Format},
-    routes, visitors,
+    routes::{self, Access, Found},
+    visitors,
 };
 use actix_web::{
-    Error, HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
         StatusCode,
-        header::{self, HeaderMap, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web,
@@ -32,7 +32,7 @@ use kv_authz::{
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::admission::Request;
-use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ impl Reply {
 /// # Errors
 /// Never: every failure becomes an answer.
 pub async fn run(
+    found: Found,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -79,25 +80,24 @@ pub async fn run(
         &text(request.headers().get(header::USER_AGENT)),
         id.to_string(),
     );
-    let route = routes::pattern(&request);
-    let reply = Reply { id, format: routes::format(route) };
-    let answered = match routes::is_public(route) {
-        true => {
+    let reply = Reply { id, format: found.format };
+    let answered = match found.access {
+        Access::Public => {
             request.extensions_mut().insert(Visitor { id, origin });
             handled(request, next).await.map(|response| finish(response, reply))
         }
-        false => private(app.clone(), request, next, reply, origin).await,
+        Access::Credential => private(app.clone(), request, next, reply, origin).await,
     };
     answered
         .map(|mut response| {
             dress(response.headers_mut(), id);
-            app.metrics.answered(route, response.status().as_u16(), started.elapsed());
+            app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             response
         })
         .map_err(|error| {
             let mut response = error.error_response();
             dress(response.headers_mut(), id);
-            app.metrics.answered(route, response.status().as_u16(), started.elapsed());
+            app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             InternalError::from_response(error, response).into()
         })
 }
@@ -110,9 +110,10 @@ async fn private(
     reply: Reply,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let values: Vec<&[u8]> = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes).collect();
-    let presented = auth::present(values.into_iter(), app.config.environment, &app.tokens);
+    let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let presented = auth::present(values, app.config.environment, &app.tokens);
     let Reply { id, .. } = reply;
+    let shown = presented.is_ok();
     let entered = match presented {
         Ok(presented) => enter(&app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
@@ -124,7 +125,8 @@ async fn private(
     let caller = match entered {
         Ok(caller) => caller,
         Err(failure) => {
-            let failure = report(&app, failure, id, origin).await;
+            // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
+            let failure = Box::pin(report(&app, failure, id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
@@ -141,7 +143,8 @@ async fn private(
             // What cannot be confirmed cannot be put on record either: the database is out of reach.
             if matches!(why, Failure::Unauthorized { .. })
                 && !caller.is_on_record()
-                && let Err(unavailable @ Failure::Unavailable { .. }) = caller.put_on_record(why.finish()).await
+                && let Err(unavailable @ Failure::Unavailable { .. }) =
+                    Box::pin(caller.put_on_record(why.finish())).await
             {
                 why = unavailable;
             }
@@ -196,12 +199,12 @@ async fn serve(
         Ok(allowance) => allowance,
         Err(refused) => {
             caller.about(Event::RequestLimit, Target::default());
-            let failure = settle(caller, refused.into()).await;
+            let failure = Box::pin(settle(caller, refused.into())).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
     if let Err(failure) = routes::check_path(request.uri().path()) {
-        let failure = settle(caller, failure).await;
+        let failure = Box::pin(settle(caller, failure)).await;
         return Ok(request.into_response(reply.answer(&failure)));
     }
     request.extensions_mut().insert(caller.clone());
@@ -209,7 +212,7 @@ async fn serve(
         Ok(response) => response,
         Err(error) => {
             let failure = error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate);
-            let failure = if caller.is_on_record() { failure } else { settle(caller, failure).await };
+            let failure = if caller.is_on_record() { failure } else { Box::pin(settle(caller, failure)).await };
             return Err(told(failure, reply));
         }
     };
@@ -219,14 +222,14 @@ async fn serve(
             Some(failure) => failure.finish(),
             None => Finish::with_status(response.status().as_u16()),
         };
-        if let Err(failure) = put_on_record(caller, done).await {
+        if let Err(failure) = Box::pin(put_on_record(caller, done)).await {
             return Ok(response.into_response(reply.answer(&failure)));
         }
     }
     response = finish(response, reply);
     // A 401 is the same for everyone.
     if let Some(allowance) = allowance.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
-        tell_allowance(response.headers_mut(), allowance);
+        problem::limit_fields(response.headers_mut(), allowance.limit, allowance.remaining, None);
     }
     Ok(response)
 }
@@ -247,8 +250,9 @@ async fn put_on_record(caller: &Caller, done: Finish) -> Result<(), Failure> {
     tokio::time::timeout(patience::FAREWELL, caller.put_on_record(done)).await.unwrap_or(Ok(()))
 }
 
-/// Puts on record that a request without a usable credential was refused.
-async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -> Failure {
+/// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
+/// one, many may be one entry.
+async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, shown: bool) -> Failure {
     if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
         return failure;
     }
@@ -266,10 +270,11 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin) -
         Ok(batcher) => batcher,
         Err(stopped) => return stopped,
     };
-    match batcher.admit(request).await {
-        Ok(_) => failure,
-        Err(error) => error.into(),
-    }
+    let recorded = match shown {
+        true => batcher.admit(request).await.map(drop),
+        false => app.refusals.report(batcher, request, failure.code()).await,
+    };
+    recorded.err().map_or(failure, Into::into)
 }
 
 /// The failure a handler ended with, if it did.
@@ -318,31 +323,25 @@ fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) 
     ServiceResponse::new(http, answer)
 }
 
-fn tell_allowance(headers: &mut HeaderMap, allowance: Allowance) {
-    let mut fields = HttpResponseBuilder::new(StatusCode::OK);
-    problem::limit_fields(&mut fields, allowance.limit, allowance.remaining, None);
-    for (name, value) in fields.finish().headers() {
-        headers.insert(name.clone(), value.clone());
-    }
-}
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What every answer carries: the request's id, and what browsers must know.
 fn dress(headers: &mut HeaderMap, id: EntryId) {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(header::HeaderName::from_static("x-request-id"), value);
+        headers.insert(REQUEST_ID, value);
     }
     for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("referrer-policy", "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
     ] {
-        headers.insert(header::HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
-fn text(value: Option<&HeaderValue>) -> Rc<str> {
-    value.map_or_else(|| "".into(), |value| String::from_utf8_lossy(value.as_bytes()).into())
+fn text(value: Option<&HeaderValue>) -> Cow<'_, str> {
+    value.map_or_else(|| "".into(), |value| String::from_utf8_lossy(value.as_bytes()))
 }

@@ -1,10 +1,16 @@
 //! Problems: the one place where a failure becomes an HTTP answer (RFC 9457). What the caller may not know is not in
 //! it; what the operator needs is logged here, once, with its whole chain.
 
-use crate::{failure::Failure, limit::RateLimit};
+use crate::{
+    failure::Failure,
+    limit::{Exhausted, RateLimit},
+};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
 };
 use kv_authz::Denied;
 use serde::Serialize;
@@ -121,9 +127,7 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     match failure {
         Failure::Limited(exhausted) => {
-            let seconds = exhausted.retry_after.as_secs_f64().ceil().max(1.0);
-            response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
-            limit_fields(&mut response, exhausted.limit, 0, Some(seconds));
+            response.insert_header((header::RETRY_AFTER, format!("{:.0}", seconds_until(exhausted))));
         }
         Failure::Throttled { wait } => {
             let seconds = wait.as_seconds_f64().ceil().max(1.0);
@@ -138,11 +142,20 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
         _ => {}
     }
     let problem = Problem::new(failure, request_id);
-    match format {
+    let mut response = match format {
         // A Problem has text and numbers only; it always has a JSON form.
         Format::Problem => response.content_type(MEDIA_TYPE).body(serde_json::to_vec(&problem).unwrap_or_default()),
         Format::Status => response.content_type("application/json").body(as_status(&problem)),
+    };
+    if let Failure::Limited(exhausted) = failure {
+        limit_fields(response.headers_mut(), exhausted.limit, 0, Some(seconds_until(exhausted)));
     }
+    response
+}
+
+/// When the next request would pass, in whole seconds.
+fn seconds_until(exhausted: &Exhausted) -> f64 {
+    exhausted.retry_after.as_secs_f64().ceil().max(1.0)
 }
 
 /// A problem as Kubernetes would tell it (`metav1.Status`); what it has no field for is a cause of its own.
@@ -182,13 +195,21 @@ fn as_status(problem: &Problem) -> Vec<u8> {
     status.to_string().into_bytes()
 }
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
-pub fn limit_fields(response: &mut HttpResponseBuilder, limit: RateLimit, remaining: u32, reset: Option<f64>) {
+pub fn limit_fields(headers: &mut HeaderMap, limit: RateLimit, remaining: u32, reset: Option<f64>) {
     if let RateLimit::On { per_minute, burst } = limit {
         let reset = reset.map_or(String::new(), |seconds| format!(";t={seconds:.0}"));
-        response
-            .insert_header(("RateLimit-Policy", format!("\"user\";q={per_minute};w=60;burst={burst}")))
-            .insert_header(("RateLimit", format!("\"user\";r={remaining}{reset}")));
+        for (name, value) in [
+            (RATE_LIMIT_POLICY, format!("\"user\";q={per_minute};w=60;burst={burst}")),
+            (RATE_LIMIT, format!("\"user\";r={remaining}{reset}")),
+        ] {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Every URL of the server, on one page. A route is here or nowhere: the table makes both the application and the list
 //! that the OpenAPI document and the route tests are held to.
+//!
+//! The pipeline stands around each path rather than around the application: it is told which one was found, where it
+//! would have to look for it a second time.
 
-use crate::{api, failure::Failure, problem::Format};
-use actix_web::{HttpRequest, HttpResponse, dev::ServiceRequest, http::Method, web};
+use crate::{api, failure::Failure, pipeline, problem::Format};
+use actix_web::{HttpRequest, HttpResponse, http::Method, middleware::from_fn, web};
 
 /// Who may call a route at all; what they may do there is authorised further on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,20 @@ pub enum Access {
     /// Whoever has a living credential.
     Credential,
 }
+
+/// What was found for a request's path.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// The template of the path, for labels; `other` where there is none.
+    pub pattern: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// In which form its failures are told.
+    pub format: Format,
+}
+
+/// What no route was found for.
+const OTHER: Found = Found { pattern: "other", access: Access::Credential, format: Format::Problem };
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
@@ -34,67 +51,22 @@ macro_rules! routes {
         /// Puts every route of the table into an application.
         pub fn configure(config: &mut web::ServiceConfig) {
             $(
+                let found = Found { pattern: $path, access: Access::$access, format: format($path) };
                 config.service(
                     web::resource($path)
                         $(.route(web::method(Method::$method).to($handler)))+
-                        .default_service(web::to(|| method_not_allowed(&[$(stringify!($method)),+]))),
+                        .default_service(web::to(|| method_not_allowed(&[$(stringify!($method)),+])))
+                        .wrap(from_fn(move |request, next| pipeline::run(found, request, next))),
                 );
             )+
-            config.default_service(web::to(no_such_address));
+            let pipeline = from_fn(|request, next| pipeline::run(OTHER, request, next));
+            config.default_service(actix_service::apply(pipeline, web::to(no_such_address)));
         }
     };
 }
 
 routes! {
-    "/healthz" Public { GET => api::health::live }
-    "/readyz" Public { GET => api::health::ready }
-    "/api/v1/openapi.json" Public { GET => api::openapi::document }
-
-    "/api/v1/auth/login" Public { POST => api::auth::login }
-    "/api/v1/auth/mfa" Public { POST => api::auth::mfa }
-    "/api/v1/auth/refresh" Public { POST => api::auth::refresh }
-    "/api/v1/auth/logout" Credential { POST => api::auth::logout }
-    "/api/v1/auth/me" Credential { GET => api::auth::me }
-    "/api/v1/auth/password" Credential { POST => api::auth::password }
-    "/api/v1/auth/reverify" Credential { POST => api::second_factor::reverify }
-    "/api/v1/auth/sessions" Credential { GET => api::auth::list_sessions }
-    "/api/v1/auth/sessions/{id}" Credential { DELETE => api::auth::end_session }
-    "/api/v1/auth/totp/setup" Credential { POST => api::second_factor::totp_setup }
-    "/api/v1/auth/totp/enable" Credential { POST => api::second_factor::totp_enable }
-    "/api/v1/auth/totp/disable" Credential { POST => api::second_factor::totp_disable }
-    "/api/v1/auth/totp/recovery-codes" Credential { POST => api::second_factor::recovery_codes }
-
-    "/api/v1/api-keys" Credential { GET => api::api_keys::list, POST => api::api_keys::create }
-    "/api/v1/api-keys/current" Credential { GET => api::api_keys::current, DELETE => api::api_keys::revoke_current }
-    "/api/v1/api-keys/{id}" Credential { DELETE => api::api_keys::revoke }
-    "/api/v1/users" Credential { GET => api::users::list, POST => api::users::create }
-    "/api/v1/users/{id}" Credential {
-        GET => api::users::show,
-        PATCH => api::users::change,
-        DELETE => api::users::delete,
-    }
-    "/api/v1/users/{id}/reset-password" Credential { POST => api::users::reset_password }
-    "/api/v1/users/{id}/second-factor" Credential { DELETE => api::users::reset_second_factor }
-    "/api/v1/users/{id}/assignments" Credential { PUT => api::users::assign, DELETE => api::users::unassign }
-    "/api/v1/users/{id}/sessions" Credential { GET => api::user_sessions::list_sessions, DELETE => api::user_sessions::end_sessions }
-    "/api/v1/users/{id}/sessions/{session_id}" Credential { DELETE => api::user_sessions::end_session }
-    "/api/v1/users/{id}/api-keys" Credential {
-        GET => api::user_keys::list_keys,
-        POST => api::user_keys::mint_refused,
-        DELETE => api::user_keys::revoke_all_keys,
-    }
-    "/api/v1/users/{id}/api-keys/{key_id}" Credential { DELETE => api::user_keys::revoke_key }
-
-    "/api/v1/roles" Credential { GET => api::roles::list, POST => api::roles::create }
-    "/api/v1/roles/{name}" Credential {
-        GET => api::roles::show,
-        PATCH => api::roles::change,
-        DELETE => api::roles::delete,
-    }
-
-    "/api/v1/audit-logs" Credential { GET => api::audit::list }
-    "/api/v1/audit-logs/export" Credential { GET => api::audit::export }
-
+    // Looked through from the top, so what is asked most stands first.
     "/api/v1/clusters" Credential { GET => api::clusters::list, POST => api::clusters::add }
     "/api/v1/clusters/{cluster}" Credential {
         GET => api::clusters::show,
@@ -150,14 +122,62 @@ routes! {
         PUT => api::kubernetes::cluster_part,
         PATCH => api::kubernetes::cluster_part,
     }
+
+    "/healthz" Public { GET => api::health::live }
+    "/readyz" Public { GET => api::health::ready }
+    "/api/v1/openapi.json" Public { GET => api::openapi::document }
+
+    "/api/v1/auth/login" Public { POST => api::auth::login }
+    "/api/v1/auth/mfa" Public { POST => api::auth::mfa }
+    "/api/v1/auth/refresh" Public { POST => api::auth::refresh }
+    "/api/v1/auth/logout" Credential { POST => api::auth::logout }
+    "/api/v1/auth/me" Credential { GET => api::auth::me }
+    "/api/v1/auth/password" Credential { POST => api::auth::password }
+    "/api/v1/auth/reverify" Credential { POST => api::second_factor::reverify }
+    "/api/v1/auth/sessions" Credential { GET => api::auth::list_sessions }
+    "/api/v1/auth/sessions/{id}" Credential { DELETE => api::auth::end_session }
+    "/api/v1/auth/totp/setup" Credential { POST => api::second_factor::totp_setup }
+    "/api/v1/auth/totp/enable" Credential { POST => api::second_factor::totp_enable }
+    "/api/v1/auth/totp/disable" Credential { POST => api::second_factor::totp_disable }
+    "/api/v1/auth/totp/recovery-codes" Credential { POST => api::second_factor::recovery_codes }
+
+    "/api/v1/api-keys" Credential { GET => api::api_keys::list, POST => api::api_keys::create }
+    "/api/v1/api-keys/current" Credential { GET => api::api_keys::current, DELETE => api::api_keys::revoke_current }
+    "/api/v1/api-keys/{id}" Credential { DELETE => api::api_keys::revoke }
+    "/api/v1/users" Credential { GET => api::users::list, POST => api::users::create }
+    "/api/v1/users/{id}" Credential {
+        GET => api::users::show,
+        PATCH => api::users::change,
+        DELETE => api::users::delete,
+    }
+    "/api/v1/users/{id}/reset-password" Credential { POST => api::users::reset_password }
+    "/api/v1/users/{id}/second-factor" Credential { DELETE => api::users::reset_second_factor }
+    "/api/v1/users/{id}/assignments" Credential { PUT => api::users::assign, DELETE => api::users::unassign }
+    "/api/v1/users/{id}/sessions" Credential { GET => api::user_sessions::list_sessions, DELETE => api::user_sessions::end_sessions }
+    "/api/v1/users/{id}/sessions/{session_id}" Credential { DELETE => api::user_sessions::end_session }
+    "/api/v1/users/{id}/api-keys" Credential {
+        GET => api::user_keys::list_keys,
+        POST => api::user_keys::mint_refused,
+        DELETE => api::user_keys::revoke_all_keys,
+    }
+    "/api/v1/users/{id}/api-keys/{key_id}" Credential { DELETE => api::user_keys::revoke_key }
+
+    "/api/v1/roles" Credential { GET => api::roles::list, POST => api::roles::create }
+    "/api/v1/roles/{name}" Credential {
+        GET => api::roles::show,
+        PATCH => api::roles::change,
+        DELETE => api::roles::delete,
+    }
+
+    "/api/v1/audit-logs" Credential { GET => api::audit::list }
+    "/api/v1/audit-logs/export" Credential { GET => api::audit::export }
 }
 
 /// Where the Kubernetes API itself is spoken.
 const NATIVE: &str = "/api/v1/clusters/{cluster}/k8s/{path:.*}";
 
 /// In which form failures of a route are told.
-#[must_use]
-pub fn format(pattern: &str) -> Format {
+fn format(pattern: &str) -> Format {
     if pattern == NATIVE { Format::Status } else { Format::Problem }
 }
 
@@ -180,19 +200,6 @@ pub fn no_query(request: &HttpRequest) -> Result<(), Failure> {
 async fn method_not_allowed(methods: &'static [&'static str]) -> Result<HttpResponse, Failure> {
     let detail = format!("This address knows {} only.", methods.join(", "));
     Err(Failure::Invalid { status: 405, code: "method_not_allowed", detail })
-}
-
-/// The template of the route that a request matches, for labels; `other` where there is none.
-#[must_use]
-pub fn pattern(request: &ServiceRequest) -> &'static str {
-    let pattern = request.request().resource_map().match_pattern(request.path());
-    pattern.and_then(|pattern| ROUTES.iter().find(|route| route.path == pattern)).map_or("other", |route| route.path)
-}
-
-/// Whether a route is open to anyone.
-#[must_use]
-pub fn is_public(pattern: &str) -> bool {
-    ROUTES.iter().any(|route| route.path == pattern && route.access == Access::Public)
 }
 
 /// Whether a path says what it means: no escapes, no dots that climb, nothing empty. No name of ours or of Kubernetes

@@ -11,13 +11,12 @@ use crate::{
         purge_audit::purge_audit,
         register_contexts::register_contexts,
     },
-    pipeline,
     replicas::Membership,
     routes,
     tls::{self, Tls},
     upstreams::Upstreams,
 };
-use actix_web::{App as Web, HttpServer, middleware::from_fn, web};
+use actix_web::{App as Web, HttpServer, web};
 use kv_store::{Opener, StoreError};
 use secrecy::ExposeSecret;
 use std::{
@@ -42,6 +41,8 @@ const SHUTDOWN_SECONDS: u64 = 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(3);
 /// Last uses written in one transaction.
 const USES: usize = 200;
+/// The most that are written in one round.
+const USES_A_ROUND: usize = 3_000;
 /// Between two seals of the audit log.
 const SEALING: Duration = Duration::from_secs(1);
 /// The round of sealing in which what a crash left is adopted.
@@ -131,7 +132,6 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         Web::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(Upstreams::new(&shared)))
-            .wrap(from_fn(pipeline::run))
             .configure(routes::configure)
     })
     .workers(workers)
@@ -207,7 +207,7 @@ async fn keep_house(app: Arc<App>, tls: Option<Arc<Tls>>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         round = round.wrapping_add(1);
-        let uses = app.uses.take();
+        let uses = app.uses.take(USES_A_ROUND);
         // A few at a time: on SQLite admission waits meanwhile.
         let noted = app.with_store(move |store| uses.chunks(USES).try_for_each(|some| store.note_uses(some))).await;
         let mut done = vec![("noting the last uses of keys", noted)];

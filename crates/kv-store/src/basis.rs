@@ -10,7 +10,7 @@ use crate::{
     store::AsStoreError,
     users::hold_role,
 };
-use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, PgConnection, QueryDsl, RunQueryDsl, SqliteConnection};
 use kv_authz::{KeyId, SessionId, Unusable, UserId};
 use time::OffsetDateTime;
 
@@ -106,59 +106,81 @@ impl Standing {
 
 /// Reads the standing of a basis' credential and owner.
 pub(crate) fn standing(conn: &mut AnyConn, basis: &Basis) -> Result<Option<Standing>> {
-    let credential = basis.credential;
-    // Looked at only where the decision rests on a custom role; whether the user still has it is in their version.
-    let role_version = match basis.role_version {
-        None => None,
-        Some(_) => users::table
-            .inner_join(roles::table.on(roles::id.eq(users::role)))
-            .filter(users::id.eq(bytes(basis.user)))
-            .select(roles::version)
-            .get_result::<i64>(conn)
-            .optional()?,
-    };
-    type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64);
-    let owner = |disabled: Option<i64>, deleted: Option<i64>| {
-        deleted.map(|_| Unusable::OwnerDeleted).or(disabled.map(|_| Unusable::OwnerDisabled))
-    };
-    Ok(match credential {
-        Credential::Key(id) => api_keys::table
-            .inner_join(users::table)
-            .filter(api_keys::id.eq(bytes(id)))
-            .select((
-                api_keys::revoked_at,
-                api_keys::expired_seen_at,
-                api_keys::expires_at,
-                users::disabled_at,
-                users::deleted_at,
-                users::version,
-            ))
-            // Not `first`: SQLite plans a statement with a bound LIMIT anew at every use.
-            .get_result::<Columns>(conn)
-            .optional()?
-            .map(|(revoked, seen, expires_at, disabled, deleted, version)| Standing {
-                gone: revoked
-                    .map(|_| Unusable::Revoked)
-                    .or(seen.map(|_| Unusable::Expired))
-                    .or(owner(disabled, deleted)),
-                expires_at,
-                version,
-                role_version,
-            }),
-        Credential::Session(id) => sessions::table
-            .inner_join(users::table)
-            .filter(sessions::id.eq(bytes(id)))
-            .select((sessions::ended_at, sessions::expires_at, users::disabled_at, users::deleted_at, users::version))
-            .get_result::<(Option<i64>, i64, Option<i64>, Option<i64>, i64)>(conn)
-            .optional()?
-            .map(|(ended, expires_at, disabled, deleted, version)| Standing {
-                gone: ended.map(|_| Unusable::SessionEnded).or(owner(disabled, deleted)),
-                expires_at: Some(expires_at),
-                version,
-                role_version,
-            }),
-    })
+    match conn {
+        AnyConn::Pg(pg) => standing_on_postgres(pg, basis),
+        AnyConn::Sqlite(sqlite) => standing_on_sqlite(sqlite, basis),
+    }
 }
+
+fn owner(disabled: Option<i64>, deleted: Option<i64>) -> Option<Unusable> {
+    deleted.map(|_| Unusable::OwnerDeleted).or(disabled.map(|_| Unusable::OwnerDisabled))
+}
+
+/// The same queries over either connection itself. Over both as one, which is for what is not asked at every request, a
+/// query costs twice as much.
+macro_rules! standing {
+    ($name:ident, $connection:ty) => {
+        pub(crate) fn $name(conn: &mut $connection, basis: &Basis) -> Result<Option<Standing>> {
+            // Looked at only where the decision rests on a custom role; whether the user still has it is in their version.
+            let role_version = match basis.role_version {
+                None => None,
+                Some(_) => users::table
+                    .inner_join(roles::table.on(roles::id.eq(users::role)))
+                    .filter(users::id.eq(basis.user.as_bytes()))
+                    .select(roles::version)
+                    .get_result::<i64>(conn)
+                    .optional()?,
+            };
+            type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64);
+            Ok(match &basis.credential {
+                Credential::Key(id) => api_keys::table
+                    .inner_join(users::table)
+                    .filter(api_keys::id.eq(id.as_bytes()))
+                    .select((
+                        api_keys::revoked_at,
+                        api_keys::expired_seen_at,
+                        api_keys::expires_at,
+                        users::disabled_at,
+                        users::deleted_at,
+                        users::version,
+                    ))
+                    // Not `first`: SQLite plans a statement with a bound LIMIT anew at every use.
+                    .get_result::<Columns>(conn)
+                    .optional()?
+                    .map(|(revoked, seen, expires_at, disabled, deleted, version)| Standing {
+                        gone: revoked
+                            .map(|_| Unusable::Revoked)
+                            .or(seen.map(|_| Unusable::Expired))
+                            .or(owner(disabled, deleted)),
+                        expires_at,
+                        version,
+                        role_version,
+                    }),
+                Credential::Session(id) => sessions::table
+                    .inner_join(users::table)
+                    .filter(sessions::id.eq(id.as_bytes()))
+                    .select((
+                        sessions::ended_at,
+                        sessions::expires_at,
+                        users::disabled_at,
+                        users::deleted_at,
+                        users::version,
+                    ))
+                    .get_result::<(Option<i64>, i64, Option<i64>, Option<i64>, i64)>(conn)
+                    .optional()?
+                    .map(|(ended, expires_at, disabled, deleted, version)| Standing {
+                        gone: ended.map(|_| Unusable::SessionEnded).or(owner(disabled, deleted)),
+                        expires_at: Some(expires_at),
+                        version,
+                        role_version,
+                    }),
+            })
+        }
+    };
+}
+
+standing!(standing_on_postgres, PgConnection);
+standing!(standing_on_sqlite, SqliteConnection);
 
 /// Confirms a basis inside a writing transaction and holds it until the end: whoever would revoke the credential or
 /// change the owner's rights meanwhile waits. Nothing to confirm for the operator.

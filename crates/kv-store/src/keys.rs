@@ -285,8 +285,8 @@ type Revocation = (
 fn revocation<A: Action>(permit: &Permit<A>, reason: Option<&str>, occasion: &Occasion) -> Revocation {
     (
         api_keys::revoked_at.eq(micros(occasion.now)),
-        api_keys::revoked_by.eq(row::text(&permit.actor().user)),
-        api_keys::revoke_reason.eq(reason.map(row::text)),
+        api_keys::revoked_by.eq(row::text(&permit.actor().user).into_owned()),
+        api_keys::revoke_reason.eq(reason.map(|reason| row::text(reason).into_owned())),
     )
 }
 

@@ -20,6 +20,7 @@ mod clusters;
 mod cuts;
 mod durability;
 mod error;
+mod fixed;
 mod key_uses;
 mod keys;
 mod known;

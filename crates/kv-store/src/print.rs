@@ -20,24 +20,25 @@ pub(crate) enum Kind {
 
 /// A hash over a row's columns, each with its length, in a fixed order. Half of SHA-256 is kept.
 #[derive(Clone)]
-pub(crate) struct Print(Sha256);
+pub(crate) struct Print(
+    /// What is hashed, gathered first: as many small updates cost more than the hash.
+    Vec<u8>,
+);
+
+/// About as long as an entry's columns are.
+const USUAL: usize = 512;
 
 impl Print {
     pub(crate) fn begin(kind: Kind) -> Self {
-        let mut hash = Sha256::new();
-        hash.update([kind as u8]);
-        Self(hash)
+        let mut columns = Vec::with_capacity(USUAL);
+        columns.push(kind as u8);
+        Self(columns)
     }
 
     pub(crate) fn bytes(mut self, value: Option<&[u8]>) -> Self {
         // Nothing is not the same as something empty.
-        match value {
-            None => self.0.update(u64::MAX.to_be_bytes()),
-            Some(bytes) => {
-                self.0.update((bytes.len() as u64).to_be_bytes());
-                self.0.update(bytes);
-            }
-        }
+        self.0.extend_from_slice(&value.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(value.unwrap_or_default());
         self
     }
 
@@ -55,7 +56,7 @@ impl Print {
     }
 
     fn done(self) -> [u8; 16] {
-        let hash = self.0.finalize();
+        let hash = Sha256::digest(&self.0);
         let mut half = [0; 16];
         half.copy_from_slice(&hash[..16]);
         half
@@ -149,26 +150,25 @@ fn entry_print(conn: &mut AnyConn, item: &Item) -> Result<Option<[u8; 16]>> {
     let (resource_name, cluster, namespace, ip, user_agent, request_id) = what;
     let (count, status_code, outcome, detail) = end;
     let row = Row {
-        id,
-        user_id,
-        user_name,
-        agent,
-        key_id,
-        action: "",
-        resource,
-        resource_name,
-        cluster,
-        namespace,
-        ip,
-        user_agent,
-        request_id,
+        id: &id,
+        user_id: user_id.as_deref(),
+        user_name: user_name.into(),
+        agent: agent.into(),
+        key_id: key_id.as_deref(),
+        action: &action,
+        resource: resource.into(),
+        resource_name: resource_name.map(Into::into),
+        cluster: cluster.map(Into::into),
+        namespace: namespace.map(Into::into),
+        ip: ip.map(Into::into),
+        user_agent: user_agent.into(),
+        request_id: request_id.into(),
         count,
-        status_code: None,
-        outcome: None,
-        detail: String::new(),
+        status_code,
+        outcome: outcome.as_deref(),
+        detail: detail.into(),
     };
-    let print = row.print_of_acts(&action);
-    Ok(Some(print.of_end(item.at, status_code, outcome.as_deref(), &detail).done()))
+    Ok(Some(row.print(item.at).done()))
 }
 
 fn outcome_print(conn: &mut AnyConn, item: &Item) -> Result<Option<[u8; 16]>> {

@@ -117,7 +117,7 @@ impl Store {
             named(inserted.map_err(StoreError::from))?;
             let facts = Detail::none().with(Fact::ObjectId, role.to_string()).with(Fact::After, listed(grants));
             self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
-            let made = (role.to_string(), text(name), written(grants), micros(occasion.now), 1);
+            let made = (role.to_string(), text(name).into_owned(), written(grants), micros(occasion.now), 1);
             Ok(record(conn, made)?)
         })
     }
@@ -143,7 +143,7 @@ impl Store {
             let before: Vec<Pattern> =
                 serde_json::from_str(&before).map_err(|_| StoreError::Unreadable { what: "role" })?;
             if let Some(name) = &change.name {
-                let name = text(name);
+                let name = text(name).into_owned();
                 if taken(conn, &name, &id)? {
                     return Err(ActError::Refused(RoleRefused::NameTaken));
                 }

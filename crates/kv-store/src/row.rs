@@ -1,6 +1,7 @@
 //! How values are stored: times as microseconds since 1970 UTC, ids as 16 bytes, closed lists as their text.
 
 use crate::error::{Result, StoreError};
+use std::borrow::Cow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -32,6 +33,9 @@ pub(crate) fn id<T: From<Uuid>>(bytes: &[u8]) -> Result<T> {
 }
 
 /// Text with what PostgreSQL cannot store taken out, so that one request's NUL never fails its batch.
-pub(crate) fn text(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}").into(),
+        false => text.into(),
+    }
 }

@@ -1,7 +1,7 @@
 //! The batcher: requests that wait for admission are taken to the database together. A request joins only a statement
 //! that has not begun, so that the statement's snapshot is always younger than the request.
 
-use super::Outcomes;
+use super::{Outcomes, together::together};
 use crate::{
     clock::Clock,
     patience::{self, Unanswered},
@@ -66,22 +66,27 @@ impl Batcher {
         Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared, store: store.clone() })
     }
 
-    /// Brings one request to the database and waits for its word.
+    /// Brings one request to the database, and gives what waits for its word.
+    ///
+    /// The request is in the queue when this returns, and no part of what waits: that is copied from hand to hand.
     ///
     /// # Errors
     /// [`Unanswered`]: the request must go no further.
-    pub async fn admit(&self, request: Request) -> Result<Decision, Unanswered> {
+    pub fn admit(&self, request: Request) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = self.shared.queue.lock();
-            if queue.closed || queue.jobs.len() >= WAITING {
-                return Err(Unanswered);
+            // Where it is not taken, its reply is dropped, which answers.
+            if !queue.closed && queue.jobs.len() < WAITING {
+                queue.jobs.push_back(Job { request, reply });
             }
-            queue.jobs.push_back(Job { request, reply });
         }
         self.shared.filled.notify_one();
-        let answer = patience::answer(answer, PATIENCE, || self.store.admission_is_silent());
-        answer.await?.map_err(|_| Unanswered)
+        let store = self.store.clone();
+        async move {
+            let answer = patience::answer(answer, PATIENCE, || store.admission_is_silent());
+            answer.await?.map_err(|_| Unanswered)
+        }
     }
 
     /// How many requests wait.
@@ -111,11 +116,14 @@ impl Drop for Batcher {
 fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
     while let Some(jobs) = next_batch(shared) {
         let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
+        let (requests, places) = together(requests);
         match admit(store, &requests, clock) {
             Ok(decisions) => {
-                for ((request, reply), decision) in requests.into_iter().zip(replies).zip(decisions) {
+                for (place, reply) in places.into_iter().zip(replies) {
+                    // A reply that is dropped tells as well, and admits nobody.
+                    let Some(&decision) = decisions.get(place) else { continue };
                     if reply.send(decision).is_err() {
-                        put_right(outcomes, &request, decision);
+                        put_right(outcomes, &requests[place], decision);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //! versions are confirmed by the database at admission, and what is stale is read again.
 
 use super::Presented;
-use crate::patience;
+use crate::{agent, patience};
 use kv_authz::{Owner, Principal, SecondFactor};
 use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
 use quick_cache::sync::Cache;
@@ -31,16 +31,19 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The principal; `client` names the client of a session.
+    /// The principal; `user_agent` names the client of a session.
     #[must_use]
-    pub fn principal(&self, client: &str) -> Principal {
+    pub fn principal(&self, user_agent: &str) -> Principal {
         match (self.credential, &self.key_name) {
             (Credential::Key(id), name) => {
                 Principal::ApiKey { id, name: name.clone().unwrap_or_default(), owner: self.owner.clone() }
             }
-            (Credential::Session(id), _) => {
-                Principal::Session { id, owner: self.owner.clone(), agent: client.to_owned(), factor: self.factor }
-            }
+            (Credential::Session(id), _) => Principal::Session {
+                id,
+                owner: self.owner.clone(),
+                agent: agent::client(user_agent),
+                factor: self.factor,
+            },
         }
     }
 
@@ -113,7 +116,8 @@ impl Authorities {
         if let Some(authority) = self.cache.get(presented) {
             return Ok(Some(authority));
         }
-        self.load(presented).await
+        // Boxed, so that those who are known do not carry it along.
+        Box::pin(self.load(presented)).await
     }
 
     /// Reads the authority again.

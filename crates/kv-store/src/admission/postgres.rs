@@ -5,7 +5,7 @@ use crate::{
     audit::Row,
     basis::Credential,
     error::{Result, StoreError},
-    print::{Item, Kind, Print},
+    print::{Item, Kind},
     row::{self, bytes},
     schema::api_keys,
 };
@@ -13,160 +13,147 @@ use diesel::{
     ExpressionMethods, PgConnection, QueryDsl, RunQueryDsl,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Binary, Bool, Nullable, Text},
+    serialize::{self, Output, ToSql, WriteTuple},
+    sql_types::{Array, BigInt, Binary, Bool, Nullable, SqlType, Text},
 };
-use std::collections::HashSet;
+use kv_authz::Unusable;
+use std::{borrow::Cow, collections::HashSet};
 
-/// The columns of a batch, one array each, in the order of the statement's parameters.
-#[derive(Default)]
-struct Batch {
-    kind: Vec<i64>,
-    credential: Vec<Vec<u8>>,
-    user_version: Vec<i64>,
-    clusters_version: Vec<Option<i64>>,
-    role_version: Vec<Option<i64>>,
-    audited: Vec<bool>,
-    id: Vec<Vec<u8>>,
-    user_id: Vec<Option<Vec<u8>>>,
-    user_name: Vec<String>,
-    agent: Vec<String>,
-    key_id: Vec<Option<Vec<u8>>>,
-    action: Vec<&'static str>,
-    resource: Vec<String>,
-    resource_name: Vec<Option<String>>,
-    cluster: Vec<Option<String>>,
-    namespace: Vec<Option<String>>,
-    ip: Vec<Option<String>>,
-    user_agent: Vec<String>,
-    request_id: Vec<String>,
-    count: Vec<i64>,
-    status_code: Vec<Option<i64>>,
-    outcome: Vec<Option<&'static str>>,
-    detail: Vec<String>,
-    /// What is to be sealed of each, as far as it is known before.
-    prints: Vec<Print>,
+/// The type of a request in the statement. Rows of it are sent in their binary form, so its columns never change: a
+/// statement that needs others gets a type of its own, and servers of both versions go on beside each other.
+#[derive(SqlType)]
+#[diesel(postgres_type(name = "admission_request"))]
+struct AdmissionRequest;
+
+/// A request, as the statement takes it.
+#[derive(Debug)]
+struct Line<'a> {
+    kind: i64,
+    credential: &'a [u8],
+    user_version: i64,
+    clusters_version: Option<i64>,
+    role_version: Option<i64>,
+    audited: bool,
+    row: Row<'a>,
 }
 
-impl Batch {
-    fn push(&mut self, request: &Request) {
-        let (kind, credential) = match request.basis.map(|basis| basis.credential) {
-            None => (0, Vec::new()),
-            Some(Credential::Key(id)) => (1, bytes(id)),
-            Some(Credential::Session(id)) => (2, bytes(id)),
+impl<'a> Line<'a> {
+    fn of(request: &'a Request) -> Self {
+        let (kind, credential) = match request.basis.as_ref().map(|basis| &basis.credential) {
+            None => (0, &[][..]),
+            Some(Credential::Key(id)) => (1, id.as_bytes()),
+            Some(Credential::Session(id)) => (2, id.as_bytes()),
         };
-        self.kind.push(kind);
-        self.credential.push(credential);
-        self.user_version.push(request.basis.map_or(0, |basis| basis.user_version));
-        self.clusters_version.push(request.basis.and_then(|basis| basis.clusters_version));
-        self.role_version.push(request.basis.and_then(|basis| basis.role_version));
-        self.audited.push(request.audited);
-        let row = Row::of(request);
-        self.prints.push(row.print_of_acts(row.action));
-        self.id.push(row.id);
-        self.user_id.push(row.user_id);
-        self.user_name.push(row.user_name);
-        self.agent.push(row.agent);
-        self.key_id.push(row.key_id);
-        self.action.push(row.action);
-        self.resource.push(row.resource);
-        self.resource_name.push(row.resource_name);
-        self.cluster.push(row.cluster);
-        self.namespace.push(row.namespace);
-        self.ip.push(row.ip);
-        self.user_agent.push(row.user_agent);
-        self.request_id.push(row.request_id);
-        self.count.push(row.count);
-        self.status_code.push(row.status_code);
-        self.outcome.push(row.outcome);
-        self.detail.push(row.detail);
+        Self {
+            kind,
+            credential,
+            user_version: request.basis.map_or(0, |basis| basis.user_version),
+            clusters_version: request.basis.and_then(|basis| basis.clusters_version),
+            role_version: request.basis.and_then(|basis| basis.role_version),
+            audited: request.audited,
+            row: Row::of(request),
+        }
     }
 }
 
-impl Query for Batch {
-    type SqlType = (BigInt, Text, BigInt, Bool);
+impl ToSql<AdmissionRequest, Pg> for Line<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        #[rustfmt::skip]
+        type Columns = (
+            BigInt, Binary, BigInt, Nullable<BigInt>, Nullable<BigInt>, Bool,
+            Binary, Nullable<Binary>, Text, Text, Nullable<Binary>, Text,
+            Text, Nullable<Text>, Nullable<Text>, Nullable<Text>,
+            Nullable<Text>, Text, Text, BigInt, Nullable<BigInt>, Nullable<Text>, Text,
+        );
+        let row = &self.row;
+        WriteTuple::<Columns>::write_tuple(
+            &(
+                self.kind,
+                self.credential,
+                self.user_version,
+                self.clusters_version,
+                self.role_version,
+                self.audited,
+                row.id,
+                row.user_id,
+                &*row.user_name,
+                &*row.agent,
+                row.key_id,
+                row.action,
+                &*row.resource,
+                row.resource_name.as_deref(),
+                row.cluster.as_deref(),
+                row.namespace.as_deref(),
+                row.ip.as_deref(),
+                &*row.user_agent,
+                &*row.request_id,
+                row.count,
+                row.status_code,
+                row.outcome,
+                &*row.detail,
+            ),
+            &mut out.reborrow(),
+        )
+    }
 }
 
-impl QueryId for Batch {
+/// A batch, in its order.
+struct Batch<'a>(Vec<Line<'a>>);
+
+impl Query for Batch<'_> {
+    type SqlType = (BigInt, Text, BigInt);
+}
+
+impl QueryId for Batch<'_> {
     // The text never varies, so that it is prepared once.
-    type QueryId = Batch;
+    type QueryId = Batch<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl RunQueryDsl<PgConnection> for &Batch {}
+impl RunQueryDsl<PgConnection> for &Batch<'_> {}
 
-/// The statement without its `$n`: Diesel writes each placeholder itself, in order.
 const ADMIT: &str = include_str!("admit.sql");
+/// Where its one parameter stands: Diesel writes the placeholder itself.
+const PARAMETER: &str = "$1";
 
-impl QueryFragment<Pg> for Batch {
+impl QueryFragment<Pg> for Batch<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
-        let mut pieces = Pieces::of(ADMIT);
-        macro_rules! bind {
-            ($($field:ident: $sql:ty,)+) => {$(
-                out.push_sql(pieces.next());
-                out.push_bind_param::<Array<$sql>, _>(&self.$field)?;
-            )+};
-        }
-        bind! {
-            kind: BigInt, credential: Binary, user_version: BigInt, clusters_version: Nullable<BigInt>, role_version: Nullable<BigInt>,
-            audited: Bool,
-            id: Binary, user_id: Nullable<Binary>, user_name: Text, agent: Text, key_id: Nullable<Binary>, action: Text,
-            resource: Text, resource_name: Nullable<Text>, cluster: Nullable<Text>, namespace: Nullable<Text>,
-            ip: Nullable<Text>, user_agent: Text, request_id: Text, count: BigInt, status_code: Nullable<BigInt>,
-            outcome: Nullable<Text>, detail: Text,
-        }
-        out.push_sql(pieces.rest());
+        let (before, after) = ADMIT.split_once(PARAMETER).unwrap_or((ADMIT, ""));
+        out.push_sql(before);
+        out.push_bind_param::<Array<AdmissionRequest>, _>(&self.0)?;
+        out.push_sql(after);
         Ok(())
     }
 }
 
-/// The text of a statement between its placeholders.
-struct Pieces(&'static str);
-
-impl Pieces {
-    fn of(sql: &'static str) -> Self {
-        Self(sql)
-    }
-
-    fn next(&mut self) -> &'static str {
-        let (piece, rest) = self.0.split_once('$').unwrap_or((self.0, ""));
-        self.0 = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        piece
-    }
-
-    fn rest(self) -> &'static str {
-        self.0
-    }
-}
-
 pub(super) fn admit(conn: &mut PgConnection, requests: &[Request]) -> Result<(Vec<Decision>, Vec<Item>)> {
-    let mut batch = Batch::default();
-    requests.iter().for_each(|request| batch.push(request));
-    let rows: Vec<(i64, String, i64, bool)> = (&batch).load(conn)?;
+    let batch = Batch(requests.iter().map(Line::of).collect());
+    let mut rows: Vec<(i64, String, i64)> = (&batch).load(conn)?;
+    rows.sort_unstable_by_key(|(position, ..)| *position);
     if rows.len() != requests.len() {
         return Err(StoreError::Unreadable { what: "verdict" });
     }
     let (mut decisions, mut written) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    let prints = std::mem::take(&mut batch.prints);
-    for (n, ((_, text, now, newly_expired), print)) in rows.into_iter().zip(prints).enumerate() {
-        if newly_expired {
-            mark_expired(conn, &requests[n], now)?;
-        }
+    for ((line, request), (_, text, now)) in batch.0.iter().zip(requests).zip(rows) {
         let verdict = match text.as_str() {
             "admitted" => Verdict::Admitted,
             "stale" => Verdict::Stale,
+            "newly_expired" => {
+                mark_expired(conn, request, now)?;
+                Verdict::Refused(Unusable::Expired)
+            }
             refused => Verdict::Refused(reason(refused)),
         };
         let print = match verdict {
-            Verdict::Admitted if requests[n].audited => {
-                Some(print.of_end(now, batch.status_code[n], batch.outcome[n], &batch.detail[n]))
-            }
+            Verdict::Admitted if request.audited => Some(line.row.print(now)),
             // As the statement writes it.
-            Verdict::Refused(_) => {
-                Some(print.of_end(now, Some(401), Some("denied"), &format!("{{\"reason\":\"{text}\"}}")))
+            Verdict::Refused(reason) => {
+                let detail = format!("{{\"reason\":\"{reason}\"}}");
+                Some(line.row.print_of_acts().of_end(now, Some(401), Some("denied"), &detail))
             }
             Verdict::Admitted | Verdict::Stale => None,
         };
-        written.extend(print.map(|print| Item::printed(Kind::Entry, now, &batch.id[n], print)));
+        written.extend(print.map(|print| Item::printed(Kind::Entry, now, line.row.id, print)));
         decisions.push(Decision { verdict, at: row::time(now)? });
     }
     Ok((decisions, written))
@@ -187,7 +174,7 @@ struct Ends {
     entry_at: Vec<i64>,
     status_code: Vec<i64>,
     outcome: Vec<&'static str>,
-    detail: Vec<String>,
+    detail: Vec<Cow<'static, str>>,
     at: i64,
 }
 

@@ -17,38 +17,38 @@ use kv_authz::{KeyId, Unusable, UserId};
 
 pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<(Vec<Decision>, Vec<Item>)> {
     transaction::write(conn, |conn| {
-        let mut written = Vec::with_capacity(batch.len());
         let clusters_version = clusters::version(conn)?;
+        let verdicts = batch.iter().map(|request| judge(conn, request, clusters_version, now));
+        let verdicts = verdicts.collect::<Result<Vec<_>>>()?;
+        // In the order of the table, which is their ids': each goes to its end, and not in between two that came before.
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_unstable_by_key(|&n| batch[n].entry.id);
+        let mut written = Vec::with_capacity(batch.len());
+        for n in order {
+            match verdicts[n] {
+                Verdict::Admitted if batch[n].audited => written.push(audit::insert(conn, &batch[n], now)?),
+                Verdict::Refused(reason) => written.push(audit::insert_refusal(conn, &batch[n], reason, now)?),
+                Verdict::Admitted | Verdict::Stale => {}
+            }
+        }
         let at = row::time(now)?;
-        let decisions = batch
-            .iter()
-            .map(|request| {
-                let verdict = match &request.basis {
-                    Some(basis) => {
-                        let standing = standing(conn, basis)?;
-                        let seen = standing.as_ref().is_some_and(|standing| standing.gone.is_some());
-                        let verdict = Standing::verdict(standing, basis, clusters_version, now);
-                        if verdict == Verdict::Refused(Unusable::Expired) && !seen {
-                            mark_expired(conn, basis.credential, now)?;
-                        }
-                        verdict
-                    }
-                    None => {
-                        // Looked up all the same: the time does not tell an unknown key from a dead one.
-                        standing(conn, &NOBODY)?;
-                        Verdict::Admitted
-                    }
-                };
-                match verdict {
-                    Verdict::Admitted if request.audited => written.push(audit::insert(conn, request, now)?),
-                    Verdict::Refused(reason) => written.push(audit::insert_refusal(conn, request, reason, now)?),
-                    Verdict::Admitted | Verdict::Stale => {}
-                }
-                Ok(Decision { verdict, at })
-            })
-            .collect::<Result<_>>()?;
-        Ok((decisions, written))
+        Ok((verdicts.into_iter().map(|verdict| Decision { verdict, at }).collect(), written))
     })
+}
+
+fn judge(conn: &mut AnyConn, request: &Request, clusters_version: i64, now: i64) -> Result<Verdict> {
+    let Some(basis) = &request.basis else {
+        // Looked up all the same: the time does not tell an unknown key from a dead one.
+        standing(conn, &NOBODY)?;
+        return Ok(Verdict::Admitted);
+    };
+    let standing = standing(conn, basis)?;
+    let seen = standing.as_ref().is_some_and(|standing| standing.gone.is_some());
+    let verdict = Standing::verdict(standing, basis, clusters_version, now);
+    if verdict == Verdict::Refused(Unusable::Expired) && !seen {
+        mark_expired(conn, basis.credential, now)?;
+    }
+    Ok(verdict)
 }
 
 /// A basis of nobody's.

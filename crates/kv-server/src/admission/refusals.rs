@@ -1,0 +1,132 @@
+//! Refusals of requests that show nothing a key could be: counted together, by address and reason, on their way into the
+//! audit log. While one entry is written, those that arrive wait for the next one, which stands for all of them; so a flood
+//! costs an entry a commit. Each is on disk before its answer.
+//!
+//! Never here: a key that somebody might have. It is looked up, and its refusal goes the way of every request with a key,
+//! in the same time.
+
+use super::Batcher;
+use crate::patience::Unanswered;
+use kv_store::admission::Request;
+use parking_lot::Mutex;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use tokio::sync::oneshot;
+
+/// What is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Subject {
+    address: Option<IpAddr>,
+    code: &'static str,
+}
+
+/// Those who wait for one entry, and the entry: the first one's.
+#[derive(Default)]
+struct Gathered {
+    request: Option<Request>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Gathered {
+    fn add(&mut self, request: Request) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.waiting.push(tell);
+        match &mut self.request {
+            Some(first) => first.count = first.count.saturating_add(request.count),
+            None => self.request = Some(request),
+        }
+        told
+    }
+}
+
+/// The refusals that wait.
+#[derive(Default)]
+pub struct Refusals(
+    /// One for each that is being written: what comes next.
+    Mutex<HashMap<Subject, Gathered>>,
+);
+
+impl std::fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Refusals")
+    }
+}
+
+impl Refusals {
+    /// Puts a refusal on record, `code` being its reason, alone or with others of its kind.
+    ///
+    /// # Errors
+    /// [`Unanswered`]: it is not known to be on disk.
+    pub async fn report(
+        self: &Arc<Self>,
+        batcher: Arc<Batcher>,
+        request: Request,
+        code: &'static str,
+    ) -> Result<(), Unanswered> {
+        let subject = Subject { address: request.entry.origin.ip, code };
+        let told = {
+            let mut open = self.0.lock();
+            match open.get_mut(&subject) {
+                Some(next) => next.add(request),
+                None => {
+                    let mut first = Gathered::default();
+                    let told = first.add(request);
+                    open.insert(subject, Gathered::default());
+                    drop(open);
+                    // A task of its own: the one who began it may hang up.
+                    drop(tokio::spawn(write(Writing { refusals: self.clone(), subject, over: false }, batcher, first)));
+                    told
+                }
+            }
+        };
+        told.await.map_err(|_| Unanswered)
+    }
+
+    /// How many kinds are being written.
+    #[must_use]
+    pub fn kinds(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+/// Somebody writes for a subject. When that ends, however it does, whoever still waits is told that nobody knows.
+struct Writing {
+    refusals: Arc<Refusals>,
+    subject: Subject,
+    /// Whether it has ended as it should; what is open for the subject then is somebody else's.
+    over: bool,
+}
+
+impl Writing {
+    /// Those who have come meanwhile; none if nobody has, and then the next one begins anew.
+    fn next(&mut self) -> Option<Gathered> {
+        let mut open = self.refusals.0.lock();
+        let next = std::mem::take(open.get_mut(&self.subject)?);
+        if next.request.is_none() {
+            open.remove(&self.subject);
+            self.over = true;
+            return None;
+        }
+        Some(next)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if !self.over {
+            self.refusals.0.lock().remove(&self.subject);
+        }
+    }
+}
+
+async fn write(mut writing: Writing, batcher: Arc<Batcher>, first: Gathered) {
+    let mut next = Some(first);
+    while let Some(Gathered { request: Some(request), waiting }) = next {
+        if batcher.admit(request).await.is_ok() {
+            for tell in waiting {
+                // Who has hung up need not be told.
+                let _ = tell.send(());
+            }
+        }
+        next = writing.next();
+    }
+}
