@@ -245,6 +245,12 @@ impl App {
         Ok(list)
     }
 
+    /// Forgets what was read from a primary whose place another has taken.
+    pub fn forget_what_was_read(&self) {
+        self.authorities.forget_all();
+        *self.clusters.write() = None;
+    }
+
     /// Reads the list of clusters again after it was changed. The change is done whether this succeeds or not: a list that
     /// is out of date is found stale by its version, and read again then.
     pub async fn refresh_clusters(&self) {

@@ -233,7 +233,7 @@ impl Caller {
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
             let result = read(&view).await;
-            if unavailable(&result) || self.conclude(&view, &result).await? {
+            if result.as_ref().is_err_and(Failure::leaves_no_entry) || self.conclude(&view, &result).await? {
                 return result;
             }
             Box::pin(self.reload()).await?;
@@ -262,7 +262,7 @@ impl Caller {
                     return result;
                 }
                 Err(Failure::Stale) => {}
-                Err(failure) if unavailable(&result) => {
+                Err(failure) if failure.leaves_no_entry() => {
                     // As in `admit`.
                     self.0.on_record.set(failure.may_be_done());
                     return result;
@@ -308,7 +308,7 @@ impl Caller {
                 }
                 Err(failure) => {
                     let result: Result<T, Failure> = Err(failure);
-                    if unavailable(&result) || self.conclude(&view, &result).await? {
+                    if result.as_ref().is_err_and(Failure::leaves_no_entry) || self.conclude(&view, &result).await? {
                         return result.map(|_| unreachable!());
                     }
                 }
@@ -350,7 +350,7 @@ impl Caller {
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
             let found = look(&view).await;
-            if unavailable(&found) {
+            if found.as_ref().is_err_and(Failure::leaves_no_entry) {
                 return found;
             }
             let (event, target) = self.0.about.borrow().clone();
@@ -395,9 +395,4 @@ impl Caller {
         };
         Ok(admitted.await?.is_some())
     }
-}
-
-/// The database is in trouble, and there is nothing to admit with; or the server is, and nothing was looked at.
-fn unavailable<T>(result: &Result<T, Failure>) -> bool {
-    matches!(result, Err(Failure::Unavailable { .. } | Failure::Busy))
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use kv_authz::SecondFactorFor;
 
 fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_variables(pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())))

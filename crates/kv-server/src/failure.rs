@@ -133,6 +133,12 @@ impl Failure {
         }
     }
 
+    /// Whether the database is in trouble, and there is nothing to admit with; or the server is, and nothing was looked at.
+    #[must_use]
+    pub fn leaves_no_entry(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Busy)
+    }
+
     /// Whether what was asked of the database may be done all the same, its entry written.
     #[must_use]
     pub fn may_be_done(&self) -> bool {

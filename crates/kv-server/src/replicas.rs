@@ -3,30 +3,22 @@
 //!
 //! What is to be ended is in the database; a notification only has it looked for sooner. Nothing counts because of one.
 
+mod keeper;
+
 use crate::{
-    admission::{GONE_AFTER, Interruption, RENEW_EVERY},
+    admission::{GONE_AFTER, Interruption},
     app::App,
     failure::Failure,
     operations::cut,
 };
-use kv_store::{Cut, LeaseConnection, NumberedCut, Replica, StoreError};
+use keeper::{Joined, Keeper};
+use kv_store::{Cut, NumberedCut, Replica};
 use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 use uuid::Uuid;
 
-/// Between two looks whether there is something new: at what has been heard, or, without hearing, at the database.
-const TICK: Duration = Duration::from_millis(4);
-/// The same where looking costs a query.
-const SLOW_TICK: Duration = Duration::from_millis(20);
-/// Between two attempts to connect.
-const RECONNECT: Duration = Duration::from_millis(250);
 /// Between two looks whether the lease still holds.
 const WATCH: Duration = Duration::from_millis(50);
 /// Whoever waits for the others looks at them after this, and then after twice as long each time.
@@ -160,21 +152,11 @@ impl Membership {
         let joined = tokio::task::spawn_blocking(move || Joined::new(&joining)).await;
         let joined = joined.map_err(|error| Failure::internal("joining the other servers", error))??;
         app.replicas.change(|progress| {
-            progress.marked = joined.known;
+            progress.marked = joined.known();
             progress.joined = true;
         });
         let (tell, told) = mpsc::unbounded_channel();
-        let keeper = Keeper {
-            app: app.clone(),
-            connection: Some(joined.connection),
-            tried: Duration::ZERO,
-            known: joined.known,
-            acknowledged: joined.known,
-            unmarked: VecDeque::new(),
-            seen: HashMap::new(),
-            due: Duration::ZERO,
-            tell,
-        };
+        let keeper = Keeper::new(app.clone(), joined, tell);
         let thread = thread::Builder::new().name("lease".into()).spawn(move || keeper.run());
         let keeper = thread.map_err(|error| Failure::internal("starting the thread of the lease", error))?;
         let tasks = [tokio::spawn(carry_out(app.clone(), told)), tokio::spawn(end_at_a_lapse(app.clone()))];
@@ -227,176 +209,5 @@ async fn end_at_a_lapse(app: Arc<App>) {
             tracing::info!("the lease holds again");
         }
         held = holds;
-    }
-}
-
-/// A server that has joined.
-struct Joined {
-    connection: LeaseConnection,
-    known: i64,
-}
-
-impl Joined {
-    fn new(app: &App) -> Result<Self, StoreError> {
-        let mut connection = app.store.connect_lease(app.replicas.id, app.config.replicas.notify)?;
-        let sent = app.clock.since_boot();
-        let known = connection.join(app.clock.now())?;
-        app.in_flight.lease().renew(sent);
-        Ok(Self { connection, known })
-    }
-}
-
-/// The thread that keeps the lease.
-struct Keeper {
-    app: Arc<App>,
-    connection: Option<LeaseConnection>,
-    /// When a connection was last tried.
-    tried: Duration,
-    /// The last cut that is known here.
-    known: i64,
-    /// What the database was told of it.
-    acknowledged: i64,
-    /// Renewals that count as soon as everything up to a cut is marked, and when they were sent.
-    unmarked: VecDeque<(i64, Duration)>,
-    /// The other servers: their renewals, and since when there were no more.
-    seen: HashMap<Uuid, (i64, Duration)>,
-    /// When the lease is renewed next.
-    due: Duration,
-    tell: mpsc::UnboundedSender<NumberedCut>,
-}
-
-impl Keeper {
-    fn run(mut self) {
-        let (mut well, tick) = (true, if self.hears() { TICK } else { SLOW_TICK });
-        while self.wait(tick) {
-            match self.step() {
-                Ok(()) if !well && self.connection.is_some() => {
-                    tracing::info!("the database answers again about revocations");
-                    well = true;
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    self.connection = None;
-                    if well {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(
-                            error,
-                            "the database does not answer about revocations; the lease runs out if that goes on"
-                        );
-                    }
-                    well = false;
-                }
-            }
-        }
-        if let Some(Err(error)) = self.connection.map(LeaseConnection::leave) {
-            tracing::warn!(%error, "this server could not leave; others wait for it until its lease has run out");
-        }
-    }
-
-    fn hears(&self) -> bool {
-        self.app.store.counts_renewals() && self.app.config.replicas.notify
-    }
-
-    /// Waits until there may be something to do; false once the server stops.
-    fn wait(&mut self, tick: Duration) -> bool {
-        let replicas = &self.app.replicas;
-        let mut progress = replicas.progress.lock();
-        let marked = self.unmarked.front().is_some_and(|&(through, _)| through <= progress.marked);
-        if !progress.stopping && !progress.news && !marked && progress.ended() == self.acknowledged {
-            let _ = replicas.changed.wait_for(&mut progress, tick);
-        }
-        let stopping = progress.stopping;
-        let marked = progress.marked;
-        drop(progress);
-        while let Some(&(through, sent)) = self.unmarked.front()
-            && through <= marked
-        {
-            self.app.in_flight.lease().renew(sent);
-            self.unmarked.pop_front();
-        }
-        !stopping
-    }
-
-    fn step(&mut self) -> Result<(), StoreError> {
-        let now = self.app.clock.since_boot();
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None if now < self.tried + RECONNECT => return Ok(()),
-            None => {
-                self.tried = now;
-                self.due = Duration::ZERO;
-                self.app.store.connect_lease(self.app.replicas.id, self.app.config.replicas.notify)?
-            }
-        };
-        self.use_connection(&mut connection)?;
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    fn use_connection(&mut self, connection: &mut LeaseConnection) -> Result<(), StoreError> {
-        let (ended, news) = {
-            let mut progress = self.app.replicas.progress.lock();
-            (progress.ended(), std::mem::take(&mut progress.news))
-        };
-        // Of the boot clock, and before the renewal is sent.
-        let sent = self.app.clock.since_boot();
-        if sent < self.due && ended == self.acknowledged && self.app.store.counts_renewals() {
-            if connection.has_news(self.known)? || news {
-                let cuts = connection.cuts_after(self.known)?;
-                self.take(cuts);
-            }
-            return Ok(());
-        }
-        match connection.renew(self.known, ended)? {
-            Some(renewal) => {
-                self.acknowledged = ended;
-                self.take(renewal.cuts);
-                self.unmarked.push_back((self.known, sent));
-                self.look_after(renewal.others, sent);
-            }
-            None => self.begin_anew(connection)?,
-        }
-        self.due = sent + RENEW_EVERY;
-        Ok(())
-    }
-
-    fn take(&mut self, cuts: Vec<NumberedCut>) {
-        for cut in cuts {
-            self.known = cut.number;
-            // Whoever carries them out ends after this thread.
-            let _ = self.tell.send(cut);
-        }
-    }
-
-    /// Others took this server for dead, and have gone on without it.
-    fn begin_anew(&mut self, connection: &mut LeaseConnection) -> Result<(), StoreError> {
-        tracing::warn!("this server counted as gone; everything it was doing has ended");
-        self.app.in_flight.lease().give_up();
-        drop(self.app.in_flight.mark(Interruption::Unconfirmed, |_, _| true));
-        self.unmarked.clear();
-        let sent = self.app.clock.since_boot();
-        self.known = connection.join(self.app.clock.now())?;
-        self.acknowledged = self.known;
-        let known = self.known;
-        self.app.replicas.change(|progress| progress.marked = progress.marked.max(known));
-        self.app.in_flight.lease().renew(sent);
-        Ok(())
-    }
-
-    /// Removes servers that have stood still for too long, so that nobody waits for them.
-    fn look_after(&mut self, others: Vec<Replica>, sent: Duration) {
-        let seen_at = self.app.clock.since_boot();
-        self.seen.retain(|id, _| others.iter().any(|other| other.id == *id));
-        for other in others {
-            let (renewals, since) = *self.seen.entry(other.id).or_insert((other.renewals, seen_at));
-            if renewals != other.renewals {
-                self.seen.insert(other.id, (other.renewals, seen_at));
-            } else if sent.saturating_sub(since) >= GONE_AFTER {
-                match self.app.store.remove_replica(&other) {
-                    Ok(removed) => told_gone(&other, removed),
-                    Err(error) => tracing::debug!(%error, "a silent server could not be removed"),
-                }
-            }
-        }
     }
 }

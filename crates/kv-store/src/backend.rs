@@ -2,12 +2,18 @@
 //!
 //! No query is written here, and no other room opens a connection.
 
-use crate::error::{Result, StoreError};
+use crate::{
+    error::{Result, StoreError},
+    timeline::{self, Newest},
+};
 use diesel::{Connection, ConnectionError, connection::SimpleConnection};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -94,6 +100,7 @@ pub(crate) struct Manager {
     url: DatabaseUrl,
     purpose: Purpose,
     pace: Pace,
+    newest: Arc<Newest>,
 }
 
 /// How soon a lost connection is opened anew. Where opening itself fails, the pool paces it; this is for those that open well
@@ -127,24 +134,26 @@ impl Pace {
 pub(crate) struct Pooled {
     pub(crate) conn: AnyConn,
     pub(crate) broken: bool,
+    /// The primary it leads to.
+    pub(crate) timeline: i64,
 }
 
 pub(crate) type Pool = r2d2::Pool<Manager>;
 
 impl Manager {
-    fn new(url: &DatabaseUrl, purpose: Purpose) -> Self {
-        Self { url: url.clone(), purpose, pace: Pace::default() }
+    fn new(url: &DatabaseUrl, purpose: Purpose, newest: Arc<Newest>) -> Self {
+        Self { url: url.clone(), purpose, pace: Pace::default(), newest }
     }
 }
 
 /// A connection of its own, outside every pool.
 pub(crate) fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AnyConn> {
-    let connected = r2d2::ManageConnection::connect(&Manager::new(url, purpose));
+    let connected = r2d2::ManageConnection::connect(&Manager::new(url, purpose, Arc::default()));
     Ok(connected.map_err(|error| StoreError::unavailable("connecting", error))?.conn)
 }
 
 /// A pool of up to `size` connections, opened as needed.
-pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32) -> Result<Pool> {
+pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32, newest: &Arc<Newest>) -> Result<Pool> {
     r2d2::Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
@@ -153,7 +162,7 @@ pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32) -> Result<Poo
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(LogOnce))
-        .build(Manager::new(url, purpose))
+        .build(Manager::new(url, purpose, newest.clone()))
         .map_err(|error| StoreError::unavailable("opening the database", error))
 }
 
@@ -174,11 +183,15 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<Pooled, ConnectionError> {
         // On one of the pool's own threads; who waits for the connection does not wait for this.
         thread::sleep(self.pace.pause());
-        let conn = match &self.url {
+        let mut conn = match &self.url {
             DatabaseUrl::Sqlite(path) => AnyConn::Sqlite(open_sqlite(path)?),
             DatabaseUrl::Postgres(url) => AnyConn::Pg(open_postgres(url, self.purpose)?),
         };
-        Ok(Pooled { conn, broken: false })
+        let timeline = timeline::of(&mut conn).map_err(ConnectionError::CouldntSetupConfiguration)?;
+        if !self.newest.see(timeline) {
+            return Err(ConnectionError::BadConnection(timeline::replaced().to_string()));
+        }
+        Ok(Pooled { conn, broken: false, timeline })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ConnectionError> {

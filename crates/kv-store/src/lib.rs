@@ -43,6 +43,7 @@ mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod throttles;
+mod timeline;
 mod transaction;
 mod user_changes;
 mod users;

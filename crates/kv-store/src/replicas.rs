@@ -58,6 +58,7 @@ impl Store {
     /// [`StoreError`].
     pub fn connect_lease(&self, id: Uuid, listens: bool) -> Result<LeaseConnection> {
         let mut conn = connect(self.url(), Purpose::General)?;
+        self.see(&mut conn)?;
         if let AnyConn::Pg(pg) = &mut conn
             && listens
         {

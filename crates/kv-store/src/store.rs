@@ -9,6 +9,7 @@ use crate::{
     lock, migrate,
     pulse::Pulse,
     seals::Ledger,
+    timeline::{self, Newest},
     transaction,
 };
 use parking_lot::FairMutex;
@@ -34,6 +35,7 @@ struct Inner {
     url: DatabaseUrl,
     admission: Pool,
     general: Pool,
+    newest: Arc<Newest>,
     pulses: Pulses,
     ledger: Ledger,
     /// SQLite has one writer. Waiting here is fair, where SQLite's own waiting is a lottery under load.
@@ -74,10 +76,12 @@ impl Store {
         durability::no_standby(&mut conn)?;
         migrate::run(&mut conn)?;
         drop(conn);
+        let newest = Arc::<Newest>::default();
         Ok(Self(Arc::new(Inner {
             url: url.clone(),
-            admission: pool(url, Purpose::Admission, admissions)?,
-            general: pool(url, Purpose::General, GENERAL)?,
+            admission: pool(url, Purpose::Admission, admissions, &newest)?,
+            general: pool(url, Purpose::General, GENERAL, &newest)?,
+            newest,
             pulses: Pulses::default(),
             ledger: Ledger::default(),
             writer: FairMutex::new(()),
@@ -150,7 +154,7 @@ impl Store {
     fn begin(&self) -> Result<r2d2::PooledConnection<Manager>> {
         let mut tries = 0;
         loop {
-            let mut pooled = checkout(&self.0.general)?;
+            let mut pooled = self.checkout(&self.0.general)?;
             let begun = transaction::begin(&mut pooled.conn);
             pooled.look_at(&begun);
             match begun {
@@ -197,15 +201,41 @@ impl Store {
     where
         E: From<StoreError> + AsStoreError,
     {
-        let mut pooled = checkout(pool)?;
+        let mut pooled = self.checkout(pool)?;
         let done = work(&mut pooled.conn);
         pooled.look_at(&done);
+        // Seen by the lease meanwhile: then what the one before says may have been taken back on the new one.
+        if done.is_ok() && self.0.newest.is_past(pooled.timeline) {
+            pooled.broken = true;
+            return Err(timeline::replaced().into());
+        }
         done
     }
-}
 
-fn checkout(pool: &Pool) -> Result<r2d2::PooledConnection<Manager>> {
-    pool.get().map_err(|error| StoreError::unavailable("waiting for a connection", error))
+    /// A connection to the newest primary that is known.
+    fn checkout(&self, pool: &Pool) -> Result<r2d2::PooledConnection<Manager>> {
+        loop {
+            let mut pooled = pool.get().map_err(|error| StoreError::unavailable("waiting for a connection", error))?;
+            if !self.0.newest.is_past(pooled.timeline) {
+                return Ok(pooled);
+            }
+            pooled.broken = true;
+        }
+    }
+
+    /// The number of the newest primary that this process has seen: what was read from one before may not be so any more.
+    #[must_use]
+    pub fn timeline(&self) -> i64 {
+        self.0.newest.get()
+    }
+
+    /// Takes note of the primary that a connection outside the pools leads to.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where another has taken its place.
+    pub(crate) fn see(&self, conn: &mut AnyConn) -> Result<()> {
+        if self.0.newest.see(timeline::of(conn)?) { Ok(()) } else { Err(timeline::replaced()) }
+    }
 }
 
 impl Pooled {

@@ -1,3 +1,5 @@
+//! Who is cut, who waits for whom, and what the lease has to do with it. Nothing is asked of a database.
+
 use super::*;
 use crate::clock::Clock;
 use kv_authz::KeyId;

@@ -134,8 +134,14 @@ impl Authorities {
         self.cache.remove(presented);
     }
 
+    /// Forgets everything, now that another primary has taken the place of the one it was read from: versions count on from
+    /// where the standby was, and may be the same for other rights.
+    pub fn forget_all(&self) {
+        self.cache.clear();
+    }
+
     async fn load(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
-        let (store, wanted) = (self.store.clone(), presented.clone());
+        let (store, wanted, timeline) = (self.store.clone(), presented.clone(), self.store.timeline());
         let read = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match wanted {
                 Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
@@ -146,7 +152,8 @@ impl Authorities {
         let unanswered = |error| StoreError::Unavailable { step: "reading an authority", source: Box::new(error) };
         let read = read.map_err(unanswered)?.map_err(|_| StoreError::Unreadable { what: "authority" });
         let found = read??.map(Arc::new);
-        if let Some(authority) = &found {
+        // What a primary said that was replaced meanwhile is not remembered.
+        if let Some(authority) = found.as_ref().filter(|_| self.store.timeline() == timeline) {
             self.cache.insert(presented.clone(), authority.clone());
         }
         Ok(found)
