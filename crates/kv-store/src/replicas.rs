@@ -35,6 +35,8 @@ pub struct LeaseRenewal {
     pub cuts: Vec<NumberedCut>,
     /// The other servers.
     pub others: Vec<Replica>,
+    /// How far the database knows that this server is.
+    pub acknowledged: i64,
 }
 
 /// A server's connection for its lease and nothing else: no request waits for it, and it for none.
@@ -59,10 +61,10 @@ impl Store {
     pub fn connect_lease(&self, id: Uuid, listens: bool) -> Result<LeaseConnection> {
         let mut conn = connect(self.url(), Purpose::General)?;
         self.see(&mut conn)?;
-        if let AnyConn::Pg(pg) = &mut conn
-            && listens
-        {
-            pg.batch_execute(&format!("LISTEN {CHANNEL}"))?;
+        match &mut conn {
+            AnyConn::Pg(pg) if listens => pg.batch_execute(&format!("LISTEN {CHANNEL}"))?,
+            AnyConn::Pg(_) => {}
+            AnyConn::Sqlite(sqlite) => sqlite.batch_execute("PRAGMA busy_timeout=20")?,
         }
         // No acknowledgement is this low, so that the first one is written.
         Ok(LeaseConnection { conn, store: self.clone(), id, acknowledged: i64::MIN })
@@ -156,11 +158,12 @@ impl LeaseConnection {
     /// # Errors
     /// [`StoreError`].
     pub fn renew(&mut self, known: i64, acknowledged: i64) -> Result<Option<LeaseRenewal>> {
-        if self.store.url().is_sqlite() && self.acknowledged == acknowledged {
-            return Ok(Some(LeaseRenewal { cuts: cuts::after(&mut self.conn, known)?, others: Vec::new() }));
+        if self.store.url().is_sqlite() {
+            let cuts = cuts::after(&mut self.conn, known)?;
+            self.acknowledge(acknowledged)?;
+            return Ok(Some(LeaseRenewal { cuts, others: Vec::new(), acknowledged: self.acknowledged }));
         }
         let (row, id) = (bytes(self.id), self.id);
-        let _turn = self.store.turn()?;
         let renewal = transaction::write(&mut self.conn, |conn| {
             // First: from here on nobody can find this server silent, and see no cut that is not seen below.
             let there = diesel::update(replicas::table.find(&row))
@@ -169,10 +172,32 @@ impl LeaseConnection {
             if there == 0 {
                 return Ok(None);
             }
-            Ok::<_, StoreError>(Some(LeaseRenewal { cuts: cuts::after(conn, known)?, others: others(conn, Some(id))? }))
+            let (cuts, others) = (cuts::after(conn, known)?, others(conn, Some(id))?);
+            Ok::<_, StoreError>(Some(LeaseRenewal { cuts, others, acknowledged }))
         })?;
         self.acknowledged = acknowledged;
         Ok(renewal)
+    }
+
+    /// On SQLite: writes how far this server is, for an operator's task that may be waiting. Not while others write: the
+    /// lease would wait for them, and the next time comes soon.
+    fn acknowledge(&mut self, acknowledged: i64) -> Result<()> {
+        if self.acknowledged == acknowledged {
+            return Ok(());
+        }
+        let Some(_turn) = self.store.turn_now() else { return Ok(()) };
+        let row = bytes(self.id);
+        let written = transaction::write(&mut self.conn, |conn| {
+            let row = diesel::update(replicas::table.find(row));
+            row.set(replicas::acknowledged.eq(acknowledged)).execute(conn)?;
+            Ok::<_, StoreError>(())
+        });
+        match written {
+            Ok(()) => self.acknowledged = acknowledged,
+            // Another process writes.
+            Err(error) => tracing::debug!(%error, "an acknowledgement was not written"),
+        }
+        Ok(())
     }
 
     /// The cuts after a number, without renewing the lease.

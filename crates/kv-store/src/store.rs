@@ -13,7 +13,7 @@ use crate::{
     transaction,
 };
 use parking_lot::FairMutex;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The most connections for all but admission.
 const GENERAL: u32 = 4;
@@ -195,6 +195,11 @@ impl Store {
         }
         let turn = self.0.writer.try_lock_for(CHECKOUT);
         turn.map(Some).ok_or_else(|| StoreError::unavailable("waiting to write", "other writers take too long"))
+    }
+
+    /// A turn to write, if hardly anybody waits for one.
+    pub(crate) fn turn_now(&self) -> Option<parking_lot::FairMutexGuard<'_, ()>> {
+        self.0.writer.try_lock_for(Duration::from_millis(5))
     }
 
     fn on<T, E>(&self, pool: &Pool, work: impl FnOnce(&mut AnyConn) -> Result<T, E>) -> Result<T, E>

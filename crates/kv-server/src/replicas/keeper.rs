@@ -120,7 +120,8 @@ impl Keeper {
         let replicas = &self.app.replicas;
         let mut progress = replicas.progress.lock();
         let marked = self.unmarked.front().is_some_and(|&(through, _)| through <= progress.marked);
-        if !progress.stopping && !progress.news && !marked && progress.ended() == self.acknowledged {
+        let told = progress.ended() == self.acknowledged || !self.app.store.counts_renewals();
+        if !progress.stopping && !progress.news && !marked && told {
             let _ = replicas.changed.wait_for(&mut progress, tick);
         }
         let stopping = progress.stopping;
@@ -173,7 +174,7 @@ impl Keeper {
         }
         match connection.renew(self.known, ended)? {
             Some(renewal) => {
-                self.acknowledged = ended;
+                self.acknowledged = renewal.acknowledged;
                 self.take(renewal.cuts);
                 self.unmarked.push_back((self.known, sent));
                 self.look_after(renewal.others, sent);
