@@ -293,17 +293,25 @@ fn seal_once(
         Some(since) => since,
         None => app.store.unsealed_since()?,
     };
-    if let Some(until) = until {
-        let found = app.store.adopt_unsealed(since, until)?;
-        if found > 0 {
-            tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
-        }
-    }
+    // First: an adoption that fails must not stop this.
     app.seal_audit()?;
-    if let Some(until) = until {
-        app.store.note_adopted(until)?;
+    if let Some(until) = until
+        && let Err(error) = adopt(app, since, until)
+    {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "what an earlier run left unsealed stays so until the next start, and reads as unsealed");
     }
     Ok(since)
+}
+
+/// Seals what an earlier run wrote and did not seal.
+fn adopt(app: &App, since: OffsetDateTime, until: OffsetDateTime) -> Result<(), StoreError> {
+    let found = app.store.adopt_unsealed(since, until)?;
+    if found > 0 {
+        tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
+    }
+    app.seal_audit()?;
+    app.store.note_adopted(until)
 }
 
 /// Shows the first administrator's password, once, to whoever started the server; never through the log.
