@@ -14,6 +14,21 @@ struct Answer {
     status: &'static str,
 }
 
+/// What is neither counted nor measured, but looked at when somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Levels {
+    /// Requests that wait for admission.
+    pub admissions_waiting: usize,
+    /// Outcomes that wait to be written.
+    pub outcomes_waiting: usize,
+    /// Credentials that have requests in flight.
+    pub credentials_in_flight: usize,
+    /// Whether this server's lease holds.
+    pub lease_held: bool,
+    /// Cuts that are marked, and have still to let go.
+    pub cuts_running: usize,
+}
+
 /// The counters.
 pub struct Metrics {
     registry: Registry,
@@ -22,6 +37,8 @@ pub struct Metrics {
     waiting_admissions: Gauge,
     waiting_outcomes: Gauge,
     in_flight: Gauge,
+    lease_held: Gauge,
+    cuts_running: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -54,6 +71,16 @@ impl Metrics {
             waiting_admissions: gauge(&mut registry, "admissions_waiting", "Requests waiting for admission"),
             waiting_outcomes: gauge(&mut registry, "outcomes_waiting", "Audit outcomes not yet written"),
             in_flight: gauge(&mut registry, "credentials_in_flight", "Credentials with requests in flight"),
+            lease_held: gauge(
+                &mut registry,
+                "lease_held",
+                "1 while this server knows of every revocation; 0: it serves nobody",
+            ),
+            cuts_running: gauge(
+                &mut registry,
+                "cuts_running",
+                "Revocations whose requests and streams have still to end here",
+            ),
             registry,
             answers,
             seconds,
@@ -79,11 +106,13 @@ impl Metrics {
 
     /// The text, with the gauges as they are now.
     #[must_use]
-    pub fn text(&self, waiting_admissions: usize, waiting_outcomes: usize, in_flight: usize) -> String {
+    pub fn text(&self, now: &Levels) -> String {
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        self.waiting_admissions.set(number(waiting_admissions));
-        self.waiting_outcomes.set(number(waiting_outcomes));
-        self.in_flight.set(number(in_flight));
+        self.waiting_admissions.set(number(now.admissions_waiting));
+        self.waiting_outcomes.set(number(now.outcomes_waiting));
+        self.in_flight.set(number(now.credentials_in_flight));
+        self.lease_held.set(i64::from(now.lease_held));
+        self.cuts_running.set(number(now.cuts_running));
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);

@@ -117,6 +117,12 @@ impl Replicas {
         Self { id, progress: Mutex::default(), changed: Condvar::new() }
     }
 
+    /// How many cuts have still to end here.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.progress.lock().running.len()
+    }
+
     /// Whether this process has ended everything up to a cut. If it has not, it looks at once what there is to end.
     fn have_ended(&self, number: i64) -> bool {
         let mut progress = self.progress.lock();

@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     failure::Failure,
     held,
+    metrics::Levels,
     operations::{
         first_start::{self, first_start},
         purge_audit::purge_audit,
@@ -198,7 +199,13 @@ impl Running {
 
 async fn metrics(app: Arc<App>) -> String {
     let waiting = app.batcher().map_or(0, |batcher| batcher.waiting());
-    app.metrics.text(waiting, app.outcomes.waiting(), app.in_flight.credentials())
+    app.metrics.text(&Levels {
+        admissions_waiting: waiting,
+        outcomes_waiting: app.outcomes.waiting(),
+        credentials_in_flight: app.in_flight.credentials(),
+        lease_held: app.in_flight.lease().holds(),
+        cuts_running: app.replicas.running(),
+    })
 }
 
 /// What is done now and then: last uses noted, full buckets forgotten, days of the audit log made ahead, files read again.
