@@ -31,6 +31,8 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<Answer>, TaskError> {
             let code = line.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(number);
             status = Some(code.and_then(|code| u16::try_from(code).ok()).ok_or_else(malformed)?);
         } else if line == b"\r" {
+            // One without content has no length either.
+            let body = if status == Some(204) { Some(0) } else { body };
             let (Some(status), Some(body)) = (status, body) else { return Err(malformed()) };
             let length = at + body;
             return Ok((bytes.len() >= length).then_some(Answer { status, length }));
@@ -54,6 +56,8 @@ mod tests {
             assert_eq!(scan(&text[..end]).unwrap(), None);
         }
         assert_eq!(scan(text).unwrap(), Some(Answer { status: 401, length: text.len() }));
+        let empty = b"HTTP/1.1 204 No Content\r\nx: y\r\n\r\n";
+        assert_eq!(scan(empty).unwrap(), Some(Answer { status: 204, length: empty.len() }));
         assert!(scan(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(scan(b"SSH-2.0\r\n").is_err());
     }

@@ -13,6 +13,7 @@ mod place;
 mod process;
 mod refusals;
 mod report;
+mod revocations;
 mod system;
 
 pub(crate) use hello::hello;
@@ -78,7 +79,7 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals", "flood", "cluster"]
+            ["start", "load", "refusals", "flood", "cluster", "revocations"]
                 .iter()
                 .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
@@ -133,6 +134,17 @@ impl<'a> Bench<'a> {
                 let (seconds, interrupt) = (self.options.seconds, &self.interrupt);
                 let reached = cluster::measure(&self.place, &self.pins, database, &prepared, seconds, interrupt)?;
                 bars.cluster(database.name, &reached);
+            }
+        }
+        // Last: the keys are used up by it.
+        for database in databases.iter().filter(|database| self.wants(&format!("{} revocations", database.name))) {
+            for notify in [true, false] {
+                progress(&format!("revocations on {}", database.name));
+                let revoked = revocations::measure(&self.place, &self.pins, database, notify, &self.interrupt)?;
+                bars.revocations(database.name, notify, &revoked);
+                if database.name == "sqlite" {
+                    break;
+                }
             }
         }
         if let Some(postgres) = postgres {

@@ -36,9 +36,13 @@ pub(super) struct Server {
 impl Server {
     /// The real one.
     pub(super) fn start(place: &Place, pins: &Pins, database: &Database) -> Done<Self> {
+        Self::start_with(place, pins, &database.environment)
+    }
+
+    fn start_with(place: &Place, pins: &Pins, environment: &[(&'static str, String)]) -> Done<Self> {
         let (address, metrics) = (free_address()?, free_address()?);
         let mut command = pins.server(&place.server);
-        command.env_clear().envs(database.environment.iter().cloned());
+        command.env_clear().envs(environment.iter().cloned());
         command.env("KUBEVISION_LISTEN", address.to_string()).env("KUBEVISION_METRICS_LISTEN", metrics.to_string());
         // On, and never the reason for an answer.
         // Whoever floods says that they come from many addresses.
@@ -50,6 +54,13 @@ impl Server {
     /// The real one, once it is ready.
     pub(super) fn ready(place: &Place, pins: &Pins, database: &Database) -> Done<Self> {
         let mut server = Self::start(place, pins, database)?;
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// The same with these settings.
+    pub(super) fn ready_with(place: &Place, pins: &Pins, environment: &[(&'static str, String)]) -> Done<Self> {
+        let mut server = Self::start_with(place, pins, environment)?;
         server.wait_until_ready()?;
         Ok(server)
     }

@@ -117,13 +117,14 @@ fn spread(medians: &[Duration], all: Duration) -> f64 {
     (high - low).as_secs_f64() / all.as_secs_f64()
 }
 
-struct Connection {
+/// A connection that asks one thing after the other.
+pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(address: SocketAddr) -> Done<Self> {
+    pub(super) fn open(address: SocketAddr) -> Done<Self> {
         let stream = TcpStream::connect(address).tried("connecting to the server")?;
         stream.set_nodelay(true).tried("setting up a connection")?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).tried("setting up a connection")?;
@@ -131,14 +132,14 @@ impl Connection {
     }
 
     /// From the first byte sent to the last received, and the status.
-    fn ask(&mut self, request: &[u8]) -> Done<(Duration, u16)> {
+    pub(super) fn ask(&mut self, request: &[u8]) -> Done<(Duration, u16)> {
         let sent = Instant::now();
         self.stream.write_all(request).tried("sending a request")?;
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).tried("reading an answer")?;
             if read == 0 {
-                return Err(TaskError::new("the server closed the connection on a refusal"));
+                return Err(TaskError::new("the server closed the connection"));
             }
             filled += read;
             if let Some(answer) = http::scan(&self.buffer[..filled])? {

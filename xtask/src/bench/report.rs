@@ -1,6 +1,6 @@
 //! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
 
-use super::{load::Measured, people::Flooded, refusals::Told};
+use super::{load::Measured, people::Flooded, refusals::Told, revocations::Revoked};
 use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,6 +13,9 @@ const READY: Duration = Duration::from_millis(300);
 const RESIDENT_KIB: u64 = 60 * 1024;
 /// How much longer a key may take beside a flood of sign-ins.
 const FLOODED: f64 = 2.0;
+/// The longest a revocation may take until every server has ended what it ends; and where they hear of it at their renewals.
+const REVOKED: Duration = Duration::from_millis(20);
+const REVOKED_UNTOLD: Duration = Duration::from_millis(800);
 /// The widest gap between the medians of refusals.
 const GAP: f64 = 0.10;
 
@@ -78,6 +81,19 @@ impl Bars {
             format!("{name}: a session's speed to a key's"),
             format!("{ratio:.2}"),
             ">= 1.00".into(),
+        );
+    }
+
+    /// Revocations among several servers.
+    pub(super) fn revocations(&mut self, name: &str, notify: bool, revoked: &Revoked) {
+        self.wrong_answers += revoked.wrong;
+        let at = |share: usize| revoked.took.get(revoked.took.len() * share / 100).copied().unwrap_or_default();
+        let (asked, how) = if notify { (REVOKED, "") } else { (REVOKED_UNTOLD, ", without NOTIFY") };
+        self.bar(
+            at(99) <= asked,
+            format!("{name}: p99 of {} revocations{how}", revoked.took.len()),
+            format!("{} (p50 {})", shown(at(99)), shown(at(50))),
+            format!("<= {} ms", asked.as_millis()),
         );
     }
 
