@@ -245,6 +245,18 @@ pub enum Reach {
     Namespaces(BTreeSet<String>),
 }
 
+impl Reach {
+    /// Whether what goes as far as `other` goes no further than this.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::AsAsked, _) => true,
+            (Self::Namespaces(_), Self::AsAsked) => false,
+            (Self::Namespaces(these), Self::Namespaces(those)) => those.is_subset(these),
+        }
+    }
+}
+
 /// An allowed request to a cluster.
 #[derive(Debug)]
 pub struct Allowed {
@@ -332,4 +344,17 @@ fn restricted(target: &KubernetesTarget, namespaces: BTreeSet<String>) -> Result
 
 fn permit(principal: &Principal, target: &KubernetesTarget) -> Permit<KubernetesRequest> {
     Permit::granted(principal.actor(), target.event(), target.audited())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reach;
+
+    #[test]
+    fn what_goes_further_is_not_covered() {
+        let some = |names: &[&str]| Reach::Namespaces(names.iter().map(|&name| name.to_owned()).collect());
+        assert!(Reach::AsAsked.covers(&Reach::AsAsked) && Reach::AsAsked.covers(&some(&["a"])));
+        assert!(some(&["a", "b"]).covers(&some(&["b"])) && some(&["a"]).covers(&some(&["a"])));
+        assert!(!some(&["a"]).covers(&Reach::AsAsked) && !some(&["a"]).covers(&some(&["a", "b"])));
+    }
 }

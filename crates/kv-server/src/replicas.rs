@@ -24,7 +24,7 @@ const WATCH: Duration = Duration::from_millis(50);
 /// Whoever waits for the others looks at them after this, and then after twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// Up to this.
-const LATER_LOOKS: Duration = Duration::from_millis(10);
+const LATER_LOOKS: Duration = Duration::from_millis(50);
 
 /// Settings of servers that share a database.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -185,9 +185,15 @@ impl Membership {
 async fn carry_out(app: Arc<App>, mut told: mpsc::UnboundedReceiver<NumberedCut>) {
     while let Some(NumberedCut { number, cut }) = told.recv().await {
         // What cannot be read was written by a newer version: nothing goes on that it may have meant.
-        let marked = cut::mark(&app, cut.unwrap_or(Cut::Everyone)).await;
+        let marking = app.clone();
+        let marked = tokio::spawn(async move { cut::mark(&marking, cut.unwrap_or(Cut::Everyone)).await }).await;
+        let marked = marked.unwrap_or_else(|error| {
+            tracing::error!(%error, "marking what is to end panicked; everything has ended");
+            app.in_flight.mark(Interruption::Unconfirmed, |_, _| true)
+        });
         app.replicas.change(|progress| {
-            progress.marked = number;
+            // A server that began anew meanwhile is further.
+            progress.marked = progress.marked.max(number);
             progress.running.insert(number);
         });
         let app = app.clone();

@@ -244,7 +244,10 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
         Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '1500ms';",
         Purpose::Migration => "SET statement_timeout = 0; SET lock_timeout = 0;",
     };
-    conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits}"))
+    // A server that is lost in the middle of a transaction must not hold its rows for hours.
+    let lost = "SET idle_in_transaction_session_timeout = '3s';";
+    let lost = if purpose == Purpose::Migration { "" } else { lost };
+    conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits} {lost}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
 }

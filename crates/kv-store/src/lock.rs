@@ -8,6 +8,8 @@ use std::{
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 /// Held as long as the server runs; the system lets go of it however the process ends.
@@ -30,7 +32,15 @@ pub(crate) fn server(path: &Path) -> Result<ServerLock> {
         .mode(0o600)
         .open(&lock)
         .map_err(|error| StoreError::Setup(format!("cannot open {}: {error}", lock.display())))?;
-    match file.try_lock() {
+    // A task that looks whether anybody has it, has it for a moment.
+    let mut looks = (0..5).map(|look| (look > 0).then(|| thread::sleep(Duration::from_millis(20))));
+    let held = loop {
+        match (looks.next(), file.try_lock()) {
+            (Some(_), Err(TryLockError::WouldBlock)) => {}
+            (_, held) => break held,
+        }
+    };
+    match held {
         Ok(()) => Ok(ServerLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Setup(format!(
             "another server is running on {}; one process at a time may serve a SQLite file, use PostgreSQL for several",

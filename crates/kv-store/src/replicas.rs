@@ -86,7 +86,10 @@ impl Store {
     /// [`StoreError`].
     pub fn remove_replica(&self, gone: &Replica) -> Result<bool> {
         self.write(|conn| {
-            // A renewal that is under way holds the row: then this waits, and finds it renewed.
+            if let AnyConn::Pg(pg) = conn {
+                // A renewal that is under way holds the row: whoever it is lives, or is looked at next time.
+                pg.batch_execute("SET LOCAL lock_timeout = '50ms'")?;
+            }
             let row = replicas::table.find(bytes(gone.id)).filter(replicas::renewals.eq(gone.renewals));
             Ok(diesel::delete(row).execute(conn)? > 0)
         })

@@ -141,14 +141,17 @@ async fn attack_138_only_what_is_no_longer_allowed_ends(backend: Backend) {
     let world = world(backend, &[]).await;
     let mut lost = Socket::get(&world.app, &watch("other"), &world.key).await;
     let mut kept = Socket::get(&world.app, &watch("team"), &world.key).await;
+    let mut across = Socket::get(&world.app, &format!("{API}/pods?watch=true"), &world.key).await;
     lost.hears("ADDED").await;
     kept.hears("ADDED").await;
+    across.hears("ADDED").await;
     world.app.assign(&world.user, "prod", &["team"]).await;
     let admin = world.app.admin().await;
     let path = format!("/api/v1/users/{}/assignments", world.user.id);
     let one = json!({"cluster": "prod", "namespaces": ["team"]});
     world.app.request("PUT", &path).session(&admin).json(&one).send().await.expect(204);
     assert!(lost.ends_within(Duration::from_secs(2)).await, "the watch of the lost namespace ends");
+    assert!(across.ends_within(Duration::from_secs(2)).await, "and that of all there were");
     assert_eq!(world.cluster.streams().open, 1);
     let before = world.cluster.streams().sent;
     until("the other goes on", || world.cluster.streams().sent > before + 5 * EVENT.len() as u64).await;

@@ -10,6 +10,7 @@ use kv_server::{
     clock::{Clock, Random},
     config::Config,
     operations::Acting,
+    replicas,
 };
 use kv_store::Opener;
 use std::{
@@ -59,6 +60,11 @@ pub(super) fn restore(path: &Path, trust_keys: bool) -> Done {
     };
     let told = |rows| progress(&format!("{rows} rows"));
     let restored = app.store.restore(&mut BufReader::new(file), trust_keys, (&entry, &acting.occasion), &told);
+    if restored.is_ok() {
+        // Servers that run all the same, on PostgreSQL, end everything first.
+        let runtime = tokio::runtime::Runtime::new().tried("starting a runtime")?;
+        runtime.block_on(replicas::settled(&app));
+    }
     app.stop();
     let restored = restored.tried("restoring; the database is as it was")?;
     line(&format!("{} rows restored. All sessions have ended.", restored.rows));

@@ -121,7 +121,7 @@ fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
             Ok(decisions) => {
                 for (place, reply) in places.into_iter().zip(replies) {
                     // A reply that is dropped tells as well, and admits nobody.
-                    let Some(&decision) = decisions.get(place) else { continue };
+                    let Some(&Some(decision)) = decisions.get(place) else { continue };
                     if reply.send(decision).is_err() {
                         put_right(outcomes, &requests[place], decision);
                     }
@@ -138,14 +138,13 @@ fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
 }
 
 /// One bad row must not fail its neighbours: a batch the database takes offence at is tried again row by row.
-fn admit(store: &Store, requests: &[Request], clock: &Clock) -> Result<Vec<Decision>, kv_store::StoreError> {
+fn admit(store: &Store, requests: &[Request], clock: &Clock) -> Result<Vec<Option<Decision>>, kv_store::StoreError> {
     match store.admit(requests, clock.now()) {
         Err(kv_store::StoreError::Conflict | kv_store::StoreError::Unreadable { .. }) if requests.len() > 1 => {
-            let one = |request| store.admit(std::slice::from_ref(request), clock.now());
-            let decisions = requests.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-            Ok(decisions.into_iter().flatten().collect())
+            let one = |request| store.admit(std::slice::from_ref(request), clock.now()).ok()?.into_iter().next();
+            Ok(requests.iter().map(one).collect())
         }
-        done => done,
+        done => done.map(|decisions| decisions.into_iter().map(Some).collect()),
     }
 }
 

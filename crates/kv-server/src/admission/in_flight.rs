@@ -6,7 +6,10 @@
 //! And all of it ends where this server's lease runs out: what was revoked elsewhere is not known here then.
 
 use super::lease::{Lease, Term};
-use kv_authz::{Unusable, UserId, kubernetes::KubernetesTarget};
+use kv_authz::{
+    Unusable, UserId,
+    kubernetes::{KubernetesTarget, Reach},
+};
 use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
@@ -69,8 +72,12 @@ impl Mark {
 pub struct Reaching {
     /// What is touched and how.
     pub target: KubernetesTarget,
+    /// How far it goes.
+    pub reach: Reach,
     /// Whether values of Secrets may be in the answer.
     pub reveals: bool,
+    /// The role that the cluster was told, where calls name the caller: it may have rights of its own there.
+    pub named_as: Option<String>,
 }
 
 struct Reached {
@@ -292,15 +299,28 @@ impl Guard {
     /// # Errors
     /// Why it was cut.
     pub async fn unless_revoked<T>(&self, work: impl Future<Output = T>) -> Result<T, Interruption> {
-        let (mut work, mut revoked) = (pin!(work), pin!(self.revoked()));
+        let (mut work, mut interrupted) = (pin!(work), pin!(self.interrupted()));
+        poll_fn(|context| match interrupted.as_mut().poll(context) {
+            Poll::Ready(why) => Poll::Ready(Err(why)),
+            Poll::Pending => work.as_mut().poll(context).map(Ok),
+        })
+        .await
+    }
+
+    /// Resolves when it is to end, and tells why: woken by the mark, and looked at afresh, with the lease, whenever it is
+    /// asked. Nothing that is polled after it goes on beyond a lapse that nobody has marked yet.
+    pub async fn interrupted(&self) -> Interruption {
+        let mut revoked = pin!(self.revoked());
         poll_fn(|context| {
             // To be woken by it.
             let woken = revoked.as_mut().poll(context).is_ready();
-            if let Some(why) = self.interruption() {
-                return Poll::Ready(Err(why));
+            match self.interruption() {
+                Some(why) => Poll::Ready(why),
+                None => {
+                    debug_assert!(!woken, "what wakes is a reason");
+                    Poll::Pending
+                }
             }
-            debug_assert!(!woken, "what wakes is a reason");
-            work.as_mut().poll(context).map(Ok)
         })
         .await
     }

@@ -45,7 +45,9 @@ async fn attack_138_what_may_no_longer_be_done_ends_and_the_rest_goes_on() {
             subresource: None,
             verb: kv_authz::kubernetes::KubernetesVerb::List,
         },
+        reach: Reach::AsAsked,
         reveals: false,
+        named_as: None,
     };
     let (lost, kept, idle) =
         (registry.enter(key(1), user(1)), registry.enter(key(1), user(1)), registry.enter(key(1), user(1)));

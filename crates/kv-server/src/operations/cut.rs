@@ -69,7 +69,12 @@ async fn mark_beyond_rights(app: &Arc<App>, user: UserId) -> Marked {
         whose == user
             && principal.as_ref().is_none_or(|principal| {
                 match authorize_kubernetes(principal, &what.target, app.policy(), now) {
-                    Ok(allowed) => what.reveals && allowed.mask_secrets,
+                    Ok(allowed) => {
+                        let role = principal.owner().map(|owner| owner.role.name());
+                        !allowed.reach.covers(&what.reach)
+                            || what.reveals && allowed.mask_secrets
+                            || what.named_as.is_some() && what.named_as.as_deref() != role
+                    }
                     Err(_) => true,
                 }
             })

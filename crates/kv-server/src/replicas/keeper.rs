@@ -121,19 +121,30 @@ impl Keeper {
         let mut progress = replicas.progress.lock();
         let marked = self.unmarked.front().is_some_and(|&(through, _)| through <= progress.marked);
         let told = progress.ended() == self.acknowledged || !self.app.store.counts_renewals();
-        if !progress.stopping && !progress.news && !marked && told {
+        let nothing_to_do = !progress.news && !marked && told;
+        if !progress.stopping && (nothing_to_do || self.connection.is_none()) {
             let _ = replicas.changed.wait_for(&mut progress, tick);
         }
         let stopping = progress.stopping;
         let marked = progress.marked;
         drop(progress);
+        self.count_renewals(marked);
+        !stopping
+    }
+
+    /// Has those renewals count of which everything that they told is marked.
+    fn count_renewals(&mut self, marked: i64) {
         while let Some(&(through, sent)) = self.unmarked.front()
             && through <= marked
         {
-            self.app.in_flight.lease().renew(sent);
+            let lease = self.app.in_flight.lease();
+            if !lease.holds() {
+                // What began before the gap does not go on, and is woken now. Nobody has begun after it.
+                drop(self.app.in_flight.mark(Interruption::Unconfirmed, |_, _| true));
+            }
+            lease.renew(sent);
             self.unmarked.pop_front();
         }
-        !stopping
     }
 
     fn step(&mut self) -> Result<(), StoreError> {
@@ -176,7 +187,11 @@ impl Keeper {
             Some(renewal) => {
                 self.acknowledged = renewal.acknowledged;
                 self.take(renewal.cuts);
+                // A later one of the same counts for longer.
+                self.unmarked.retain(|&(through, _)| through != self.known);
                 self.unmarked.push_back((self.known, sent));
+                let marked = self.app.replicas.progress.lock().marked;
+                self.count_renewals(marked);
                 self.look_after(renewal.others, sent);
             }
             None => self.begin_anew(connection)?,

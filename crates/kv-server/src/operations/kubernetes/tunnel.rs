@@ -107,9 +107,10 @@ pub async fn open_tunnel<C: AsyncRead + AsyncWrite + Unpin + 'static>(
         let limits = connection.streaming();
         let cut = async {
             tokio::select! {
-                () = guard.revoked() => match guard.why() {
-                    Interruption::Refused(_) => (Ended::Revoked, flow::last_words(guard.why())),
-                    Interruption::Unconfirmed => (Ended::Unconfirmed, flow::last_words(guard.why())),
+                biased;
+                why = guard.interrupted() => match why {
+                    Interruption::Refused(_) => (Ended::Revoked, flow::last_words(why)),
+                    Interruption::Unconfirmed => (Ended::Unconfirmed, flow::last_words(why)),
                 },
                 () = limits.stopping.cancelled() => (Ended::Stopping, "this server is being stopped".to_owned()),
             }
