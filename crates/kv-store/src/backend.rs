@@ -6,7 +6,7 @@ use crate::{
     error::{Result, StoreError},
     timeline::{self, Newest},
 };
-use diesel::{Connection, ConnectionError, connection::SimpleConnection};
+use diesel::{Connection, ConnectionError, connection::SimpleConnection, pg::PgMetadataLookup, result::Error};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -94,6 +94,9 @@ const POSTGRES_LIMITS: &[(&str, &str)] = &[
     ("keepalives_count", "2"),
     ("application_name", "kubevision"),
 ];
+
+/// The one type of our own in the schema.
+const ADMISSION_REQUEST: &str = "admission_request";
 
 #[derive(Debug)]
 pub(crate) struct Manager {
@@ -249,6 +252,11 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
     let lost = if purpose == Purpose::Migration { "" } else { lost };
     conn.batch_execute(&format!("SET timezone = 'UTC'; SET synchronous_commit = on; {limits} {lost}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    if purpose == Purpose::Admission {
+        // Asked now, and not in the middle of the first admission, over a connection that may be dead by then.
+        let found = conn.lookup_type(ADMISSION_REQUEST, None).array_oid().map(drop);
+        found.map_err(|error| ConnectionError::CouldntSetupConfiguration(Error::QueryBuilderError(error.into())))?;
+    }
     Ok(conn)
 }
 

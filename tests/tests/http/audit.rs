@@ -10,6 +10,7 @@ on_both!(
     attack_216_what_a_client_calls_itself_stays_one_record,
     attack_217_an_entry_says_who_did_what_with_which_key,
     attack_218_refusals_are_denied,
+    refusals_of_nobody_are_counted_together_and_none_is_lost,
     attack_220_the_entry_is_there_before_the_cluster_sees_the_request,
     attack_221_a_client_that_hangs_up_does_not_take_the_outcome_along,
     attack_48_222_without_an_entry_nothing_is_sent,
@@ -79,6 +80,34 @@ async fn attack_218_refusals_are_denied(backend: Backend) {
     let malformed = app.get("/api/v1/clusters").header("authorization", "ApiKey kv_live_x").send().await.expect(401);
     let counted: u64 = app.audit("action=auth.refuse").await.iter().map(|entry| entry["count"].as_u64().unwrap()).sum();
     assert!(counted >= 1, "{}", malformed.request_id());
+}
+
+async fn refusals_of_nobody_are_counted_together_and_none_is_lost(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let counted = async || {
+        let entries = app.audit("action=auth.refuse").await;
+        let count: u64 = entries.iter().map(|entry| entry["count"].as_u64().unwrap()).sum();
+        assert!(entries.iter().all(|entry| text(entry, "outcome") == "denied" && text(entry, "ip") == "127.0.0.1"));
+        (entries.len(), count)
+    };
+    let before = counted().await;
+    let mut connections = Vec::new();
+    for _ in 0..60 {
+        connections.push(app.connect().await);
+    }
+    let all = connections.into_iter().map(|mut connection| {
+        let request = app.get("/api/v1/clusters").header("authorization", "ApiKey kv_live_x");
+        tokio::spawn(async move { connection.send(request).await.unwrap().expect(401) })
+    });
+    let answers = futures_util::future::join_all(all).await;
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    // Each was on disk before its answer, so that all are there by now; and they did not take an entry each.
+    let after = counted().await;
+    assert_eq!(after.1 - before.1, 60);
+    assert!(after.0 - before.0 < 60, "{} entries", after.0 - before.0);
+    // One alone is answered and counted like any other.
+    app.get("/api/v1/clusters").header("authorization", "ApiKey kv_live_x").send().await.expect(401);
+    assert_eq!(counted().await.1, after.1 + 1);
 }
 
 async fn attack_220_the_entry_is_there_before_the_cluster_sees_the_request(backend: Backend) {

@@ -27,7 +27,7 @@ use crate::{
 use load::{Load, Measured};
 use place::{Database, Place};
 use process::Server;
-use report::{Bars, Speed};
+use report::{Bare, Bars, Speed};
 use std::{
     os::unix::process::CommandExt,
     process::Command,
@@ -206,37 +206,65 @@ impl<'a> Bench<'a> {
             let after_load = server.resident_kib()?;
             progress(&format!("load of a session on {}", database.name));
             let session = self.measure(&server, &people::session_request(&server)?)?;
+            progress(&format!("load of a malformed key on {}", database.name));
+            let malformed = self.measure_expecting(&server, &Rc::new(vec![malformed(database)?]), 401)?;
+            progress(&format!("one request at a time on {}", database.name));
+            let alone =
+                Load { connections: 1, ..self.load_of(&server, &database.requests, 200) }.run(&self.interrupt)?;
             server.stop()?;
-            bars.session(database.name, &session, &measured);
             let after = self.bare(database, speeds)?;
-            bars.load(database.name, &measured, (before + after) / 2.0, commit, after_load);
+            let bare = before.and(after);
+            bars.load(database.name, &measured, &bare, commit, after_load);
+            bars.session(database.name, &session, &measured, &bare);
+            bars.malformed(database.name, &malformed, &bare);
+            bars.alone(database.name, &alone, commit);
             speeds.push(Speed { name: database.name, measured });
             speeds.push(Speed { name: database.session_name, measured: session });
+            speeds.push(Speed { name: "  a malformed key", measured: malformed });
+            speeds.push(Speed { name: "  one at a time", measured: alone });
             before = after;
         }
         Ok(())
     }
 
-    fn bare(&self, database: &Database, speeds: &mut Vec<Speed>) -> Done<f64> {
+    fn bare(&self, database: &Database, speeds: &mut Vec<Speed>) -> Done<Bare> {
         self.interrupt.check()?;
         let mut server = Server::start_bare(&self.place, &self.pins)?;
         server.wait_until_ready()?;
         progress("load on the bare server");
         let measured = self.measure(&server, &database.requests)?;
         server.stop()?;
-        let per_second = measured.per_second();
+        let bare = Bare { per_second: measured.per_second(), cpu_each: measured.cpu_each() };
         speeds.push(Speed { name: "bare actix-web", measured });
-        Ok(per_second)
+        Ok(bare)
     }
 
     fn measure(&self, server: &Server, requests: &Rc<Vec<Vec<u8>>>) -> Done<Measured> {
+        self.measure_expecting(server, requests, 200)
+    }
+
+    fn measure_expecting(&self, server: &Server, requests: &Rc<Vec<Vec<u8>>>, expected: u16) -> Done<Measured> {
+        self.load_of(server, requests, expected).run(&self.interrupt)
+    }
+
+    fn load_of<'b>(&self, server: &Server, requests: &'b Rc<Vec<Vec<u8>>>, expected: u16) -> Load<'b> {
         Load {
             address: server.address,
             pid: server.pid(),
             requests,
             connections: self.options.connections.max(1),
             seconds: Duration::from_secs(self.options.seconds.clamp(1, 600)),
+            expected,
         }
-        .run(&self.interrupt)
     }
+}
+
+/// A request with a key whose checksum is wrong: the first one's, with another first letter.
+fn malformed(database: &Database) -> Done<Vec<u8>> {
+    let mut request = database.requests.first().cloned().ok_or_else(|| TaskError::new("there are no keys"))?;
+    let start = request.windows(8).position(|window| window == b"kv_live_").map(|start| start + 8);
+    let letter = start.and_then(|start| request.get_mut(start));
+    let letter = letter.ok_or_else(|| TaskError::new("a request carries no key"))?;
+    *letter = if *letter == b'A' { b'B' } else { b'A' };
+    Ok(request)
 }

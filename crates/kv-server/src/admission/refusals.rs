@@ -9,8 +9,11 @@ use super::Batcher;
 use crate::patience::Unanswered;
 use kv_store::admission::Request;
 use parking_lot::Mutex;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
+
+/// How long those wait, at most, who come after one was written. Whoever sends many has time.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,12 +83,6 @@ impl Refusals {
         };
         told.await.map_err(|_| Unanswered)
     }
-
-    /// How many kinds are being written.
-    #[must_use]
-    pub fn kinds(&self) -> usize {
-        self.0.lock().len()
-    }
 }
 
 /// Somebody writes for a subject. When that ends, however it does, whoever still waits is told that nobody knows.
@@ -127,6 +124,8 @@ async fn write(mut writing: Writing, batcher: Arc<Batcher>, first: Gathered) {
                 let _ = tell.send(());
             }
         }
+        // The first is answered at once; a flood is not.
+        tokio::time::sleep(GATHER).await;
         next = writing.next();
     }
 }
