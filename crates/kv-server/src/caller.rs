@@ -10,6 +10,7 @@ use crate::{
     app::App,
     auth::{Authority, Presented},
     failure::Failure,
+    left::{Left, Waiting},
     operations::Acting,
     view::View,
 };
@@ -45,6 +46,8 @@ struct Inner {
     origin: Origin,
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
+    /// What was on its way to admission when its handler was dropped.
+    left: RefCell<Option<Left>>,
 }
 
 /// Work outside that was admitted: its entry is on disk and waits for its end.
@@ -84,6 +87,7 @@ impl Caller {
             origin,
             about: RefCell::new((Event::RequestReject, Target::default())),
             on_record: Cell::new(false),
+            left: RefCell::new(None),
         }))
     }
 
@@ -189,9 +193,9 @@ impl Caller {
         let basis = view.basis;
         // Brought right away: what waits for the word need not carry the entry along.
         let request = Request { entry, basis: Some(basis), finish, count: 1, audited };
-        let brought = self.0.app.batcher().map(|batcher| batcher.admit(request));
+        let waiting = self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, &self.0.left));
         async move {
-            let decision = brought?.await.inspect_err(|_| {
+            let decision = waiting?.decision().await.inspect_err(|_| {
                 // It may be written yet; a second entry would be one too many.
                 self.0.on_record.set(true);
             })?;
@@ -370,6 +374,14 @@ impl Caller {
     /// # Errors
     /// [`Failure::Unauthorized`] where the credential is refused.
     pub async fn put_on_record(&self, finish: Finish) -> Result<(), Failure> {
+        let left = self.0.left.take();
+        if let Some(left) = left {
+            let seen_through = left.see_through(&self.0.app.outcomes, self.0.id, &finish).await;
+            self.0.on_record.set(seen_through.unwrap_or(true));
+            if seen_through? {
+                return Ok(());
+            }
+        }
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
             if self.conclude_with(&view, finish.clone(), true).await? {

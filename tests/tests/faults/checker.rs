@@ -35,8 +35,8 @@ pub(crate) struct Breach {
     pub(crate) text: String,
 }
 
-/// Everything that is wrong with a history, and how often a process was found stopped between its check and its write.
-pub(crate) fn check(history: &History) -> (Vec<Breach>, usize) {
+/// Everything that is wrong with a history, and what is explained by a process that stopped between its check and its write.
+pub(crate) fn check(history: &History) -> (Vec<Breach>, Vec<String>) {
     let mut checker = Checker { history, found: Vec::new(), exempt: HashMap::new() };
     checker.admission();
     checker.effects();
@@ -45,15 +45,14 @@ pub(crate) fn check(history: &History) -> (Vec<Breach>, usize) {
     checker.durability();
     checker.audit();
     checker.validity();
-    let exempt = checker.exempt.values().sum();
-    (checker.found, exempt)
+    (checker.found, checker.exempt.into_values().flatten().collect())
 }
 
 struct Checker<'a> {
     history: &'a History,
     found: Vec<Breach>,
     /// Writes of a pause that are beyond any scheme: what stood between its check and its write, one a thread.
-    exempt: HashMap<usize, usize>,
+    exempt: HashMap<usize, Vec<String>>,
 }
 
 /// Threads of a server that may each have stood there.
@@ -69,16 +68,19 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether this write is one of the few that a pause explains: its server stood still when the key died.
-    fn stood(&mut self, asked: &Asked, dead: Instant) -> bool {
+    fn stood(&mut self, asked: &Asked, dead: Instant, text: &str) -> bool {
         let mut pauses = self.history.pauses.iter().enumerate();
         let Some((pause, _)) =
             pauses.find(|(_, (server, from, to))| *server == asked.server && *from < dead && dead < *to)
         else {
             return false;
         };
-        let count = self.exempt.entry(pause).or_default();
-        *count += 1;
-        *count <= THREADS
+        let explained = self.exempt.entry(pause).or_default();
+        let is_one = explained.len() < THREADS;
+        if is_one {
+            explained.push(text.to_owned());
+        }
+        is_one
     }
 
     fn admission(&mut self) {
@@ -106,12 +108,14 @@ impl<'a> Checker<'a> {
                 }
                 let Some((carried, in_the_end)) = &effect.carried else { continue };
                 let written = marks.of(carried);
-                if in_the_end.saturating_sub(written) > GOODBYE && !self.stood(one, *dead) {
+                if in_the_end.saturating_sub(written) > GOODBYE {
                     let text = format!(
                         "request {} was sent to the cluster after the key was dead: {written} of {in_the_end} bytes before",
                         one.serial
                     );
-                    self.report(Promise::S2, Some(one.key), text);
+                    if !self.stood(one, *dead, &text) {
+                        self.report(Promise::S2, Some(one.key), text);
+                    }
                 }
             }
         }
@@ -127,12 +131,14 @@ impl<'a> Checker<'a> {
                 }
                 let Some(carried) = &one.carried else { continue };
                 let written = marks.of(carried);
-                if one.received > written && !self.stood(one, *dead) {
+                if one.received > written {
                     let text = format!(
                         "request {} was answered {} after the key was dead: {written} of {} bytes before",
                         one.serial, one.status, one.received
                     );
-                    self.report(Promise::S3, Some(one.key), text);
+                    if !self.stood(one, *dead, &text) {
+                        self.report(Promise::S3, Some(one.key), text);
+                    }
                 }
             }
         }
@@ -150,9 +156,11 @@ impl<'a> Checker<'a> {
                 let rest = one.stream.get(written..).unwrap_or_default();
                 let pieces = rest.windows(PIECE.len()).filter(|piece| *piece == PIECE).count();
                 // Each piece is a write, and what a stopped thread had in hand is one.
-                if pieces > 0 && !(pieces == 1 && self.stood(one, *dead)) {
+                if pieces > 0 {
                     let text = format!("stream {} has flowed on after the key was dead: {pieces} pieces", one.serial);
-                    self.report(Promise::S4, Some(one.key), text);
+                    if pieces > 1 || !self.stood(one, *dead, &text) {
+                        self.report(Promise::S4, Some(one.key), text);
+                    }
                 }
             }
         }

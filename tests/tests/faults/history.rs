@@ -101,7 +101,8 @@ pub(crate) struct Entry {
     pub(crate) outcome: String,
     /// How many outcomes were written for it.
     pub(crate) outcomes: usize,
-    /// Its time and details.
+    /// Its time and details, for the reader.
+    #[expect(dead_code, reason = "printed with the entry")]
     pub(crate) detail: String,
 }
 

@@ -57,7 +57,7 @@ fn judge(name: &str, start: Instant, history: &History) {
     let with = |status| history.asked.iter().filter(|one| one.status == status).count();
     println!(
         "{name}: {} keys, {} spells, {} requests and {} streams ({} answered 2xx, {} 401, {} 503, {} nothing), {} at the \
-         cluster, {} entries, {} pauses, {exempt} writes of a stopped thread, {:?}",
+         cluster, {} entries, {} pauses, {} writes of stopped threads, {:?}",
         history.keys.len(),
         history.keys.iter().map(|key| key.spells.len()).sum::<usize>(),
         history.asked.len() - of(What::Stream),
@@ -69,10 +69,14 @@ fn judge(name: &str, start: Instant, history: &History) {
         history.effects.len(),
         history.entries.len(),
         history.pauses.len(),
+        exempt.len(),
         start.elapsed(),
     );
     for (_, text) in history.events.iter().filter(|(_, text)| text.contains("had said")) {
         println!("{name}: {text}");
+    }
+    for text in exempt {
+        println!("{name}: a thread stood between its check and its write: {text}");
     }
     for breach in found.iter().take(20) {
         println!("{name}: {:?}: {}", breach.promise, breach.text);
@@ -111,7 +115,7 @@ async fn under(name: &str, backend: Backend, servers: usize, troubles: Vec<Troub
     let history = world.end().await;
     judge(name, start, &history);
     let living = history.asked.iter().filter(|one| one.key == living && one.succeeded()).count();
-    assert!(living > 20, "the key that lives was used {living} times");
+    assert!(living > 5, "the key that lives was used {living} times");
 }
 
 #[test]
@@ -333,7 +337,7 @@ fn wrong_on_record(mut history: History, first: usize, second: usize, start: Ins
     // Answers are told of the other key.
     sees(Promise::V1, &|wrong| wrong.asked[refused].key = first);
     sees(Promise::S1, &|wrong| {
-        let after = wrong.asked[refused].began;
+        let after = wrong.keys[second].spells[0].dead.as_ref().unwrap().0 + Duration::from_millis(1);
         (wrong.asked[taken].began, wrong.asked[taken].key) = (after, second);
     });
     sees(Promise::S5, &|wrong| wrong.revoked.clear());

@@ -95,7 +95,9 @@ pub(crate) fn weather(world: &Arc<World>, mut troubles: Vec<Trouble>, mut dice: 
                 let lasts = if dice.below(3) == 0 { dice.millis(2_300, 3_200) } else { dice.millis(100, 1_200) };
                 befalls(&world, server, trouble, lasts).await;
                 seen += 1;
-                tokio::time::sleep(dice.millis(200, 1_200)).await;
+                // A killed server is waited for until its lease has run out: killed more often, nobody could revoke anything.
+                let least = if trouble == Trouble::Kill && count > 1 { 2_800 } else { 200 };
+                tokio::time::sleep(dice.millis(least, least + 1_000)).await;
             }
             seen
         })
