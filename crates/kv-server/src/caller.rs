@@ -10,8 +10,8 @@ use crate::{
     app::App,
     auth::{Authority, Presented},
     failure::Failure,
-    left::{Left, Waiting},
     operations::Acting,
+    pending::{Begun, Left, Waiting},
     view::View,
 };
 use kv_authz::{
@@ -20,7 +20,7 @@ use kv_authz::{
 };
 use kv_store::{
     Basis, Credential, Occasion,
-    admission::{Decision, EntryEnd, Request, Verdict},
+    admission::{Decision, Request, Verdict},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -48,23 +48,6 @@ struct Inner {
     on_record: Cell<bool>,
     /// What was on its way to admission when its handler was dropped.
     left: RefCell<Option<Left>>,
-}
-
-/// Work outside that was admitted: its entry is on disk and waits for its end.
-#[derive(Debug)]
-#[must_use = "an entry without an end reads `unknown`"]
-pub struct Begun {
-    app: Arc<App>,
-    entry: Option<(EntryId, OffsetDateTime)>,
-}
-
-impl Begun {
-    /// Says how it ended.
-    pub fn end(self, finish: Finish) {
-        if let Some((entry, entry_at)) = self.entry {
-            self.app.outcomes.push(EntryEnd { entry, entry_at, finish });
-        }
-    }
 }
 
 impl Caller {
@@ -307,7 +290,7 @@ impl Caller {
                     let id = entry.id;
                     if let Some(at) = self.admit(&view, entry, None, audited).await? {
                         let entry = audited.then_some((id, at));
-                        return Ok((work, Begun { app: app.clone(), entry }));
+                        return Ok((work, Begun::new(app, entry)));
                     }
                 }
                 Err(failure) => {
@@ -376,9 +359,9 @@ impl Caller {
     pub async fn put_on_record(&self, finish: Finish) -> Result<(), Failure> {
         let left = self.0.left.take();
         if let Some(left) = left {
-            let seen_through = left.see_through(&self.0.app.outcomes, self.0.id, &finish).await;
-            self.0.on_record.set(seen_through.unwrap_or(true));
-            if seen_through? {
+            let there = left.see_through(&self.0.app.outcomes, self.0.id, &finish).await;
+            self.0.on_record.set(there.unwrap_or(true));
+            if there? {
                 return Ok(());
             }
         }

@@ -66,7 +66,8 @@ pub(crate) async fn ask(world: &World, by: By, key: usize, server: usize, what: 
         let _ = tokio::time::timeout(PATIENCE, exchange).await;
     }
     let (ended, came) = (Instant::now(), came(&heard));
-    let carried: Option<Arc<Carried>> = local.filter(|_| by == By::Link).and_then(|local| place.clients.carried_from(local));
+    let carried: Option<Arc<Carried>> =
+        local.filter(|_| by == By::Link).and_then(|local| place.clients.carried_from(local));
     let asked = Asked {
         serial,
         key,

@@ -5,7 +5,7 @@ use crate::{
     controller::{lane, open_streams, probe, revoke},
     history::{History, What},
     load::{By, ask, steady},
-    weather::{Dice, Trouble, troubles, weather, befalls},
+    weather::{Dice, Trouble, befalls, troubles, weather},
     world::World,
 };
 use kv_tests::{Backend, Request};

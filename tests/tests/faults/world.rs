@@ -7,7 +7,10 @@ use crate::{
     marks::Marks,
     read,
 };
-use kv_server::{cluster::ClusterAccess, operations::{Acting, add_cluster::add_cluster}};
+use kv_server::{
+    cluster::ClusterAccess,
+    operations::{Acting, add_cluster::add_cluster},
+};
 use kv_tests::{Answer, Backend, Cluster, Link, Process, Reply, Request, TestApp, until};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -223,7 +226,9 @@ impl World {
 
     /// How much has been written by the servers until now.
     pub(crate) fn marks(&self) -> Marks {
-        let of = |link: fn(&Server) -> &Link| self.servers.iter().flat_map(|server| link(server).carried()).collect::<Vec<_>>();
+        let of = |link: fn(&Server) -> &Link| {
+            self.servers.iter().flat_map(|server| link(server).carried()).collect::<Vec<_>>()
+        };
         Marks::take(&of(|server| &server.clients), &of(|server| &server.cluster))
     }
 
@@ -265,7 +270,11 @@ impl World {
         for server in 0..self.servers.len() {
             let ask = async |text: &str| {
                 let request = Request::new(self.address(server), "GET", path);
-                request.header("authorization", format!("ApiKey {text}")).try_send().await.map_or(0, |answer| answer.status)
+                request
+                    .header("authorization", format!("ApiKey {text}"))
+                    .try_send()
+                    .await
+                    .map_or(0, |answer| answer.status)
             };
             let deadline = Instant::now() + 2 * kv_tests::PATIENCE;
             while ask(&self.key(living).text).await != 200 {

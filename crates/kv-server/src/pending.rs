@@ -1,15 +1,39 @@
-//! What a request leaves behind when it is cut while its entry is on the way to the database: whether the entry was written is
-//! seen through, so that no second one is written for the same request.
+//! Entries that are not done: on the way to the database, and left there by a request that was cut; or on disk, and without an
+//! end. What is on its way is seen through, so that no second entry is written for the same request.
 //!
 //! Nothing is decided here, and nothing is brought a second time.
 
 use crate::{
     admission::{Batcher, Brought, Outcomes},
+    app::App,
     patience::Unanswered,
 };
 use kv_authz::{EntryId, audit::Finish};
 use kv_store::admission::{Decision, EntryEnd, Request, Verdict};
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
+use time::OffsetDateTime;
+
+/// Work outside that was admitted: its entry is on disk and waits for its end.
+#[derive(Debug)]
+#[must_use = "an entry without an end reads `unknown`"]
+pub struct Begun {
+    app: Arc<App>,
+    entry: Option<(EntryId, OffsetDateTime)>,
+}
+
+impl Begun {
+    /// What has this entry, if it has one.
+    pub(crate) fn new(app: &Arc<App>, entry: Option<(EntryId, OffsetDateTime)>) -> Self {
+        Self { app: app.clone(), entry }
+    }
+
+    /// Says how it ended.
+    pub fn end(self, finish: Finish) {
+        if let Some((entry, entry_at)) = self.entry {
+            self.app.outcomes.push(EntryEnd { entry, entry_at, finish });
+        }
+    }
+}
 
 /// An entry that nobody waits for any more.
 #[derive(Debug)]
