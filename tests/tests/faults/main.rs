@@ -6,7 +6,9 @@
 
 mod answer;
 mod checker;
+mod clock;
 mod controller;
+mod disk;
 mod history;
 mod load;
 mod marks;

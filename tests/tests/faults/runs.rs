@@ -34,14 +34,14 @@ fn either<T>(short: T, long: T) -> T {
     if std::env::var_os(LONG).is_some() { long } else { short }
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let drawn = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
     let seed = number(SEED).unwrap_or_else(drawn);
     println!("{SEED}={seed}");
     seed
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let limit = Duration::from_secs(either(150, 400));
@@ -51,7 +51,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// Says what was seen, and fails where a promise was not kept.
-fn judge(name: &str, start: Instant, history: &History) {
+pub(crate) fn judge(name: &str, start: Instant, history: &History) {
     let (found, exempt) = check(history);
     let of = |what| history.asked.iter().filter(|one| one.what == what).count();
     let with = |status| history.asked.iter().filter(|one| one.status == status).count();

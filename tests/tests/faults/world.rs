@@ -62,6 +62,8 @@ pub(crate) struct World {
     /// Keys that the load uses.
     pub(crate) in_use: Mutex<Vec<usize>>,
     pub(crate) over: AtomicBool,
+    /// What is run as a server from now on.
+    pub(crate) program: Mutex<String>,
     serial: AtomicU64,
     /// Stopped; its database and folder are the servers'.
     app: TestApp,
@@ -122,6 +124,7 @@ impl World {
             admin,
             in_use: Mutex::default(),
             over: AtomicBool::new(false),
+            program: Mutex::new(SERVER.to_owned()),
             serial: AtomicU64::new(1),
             app,
         });
@@ -129,6 +132,10 @@ impl World {
             world.run(server).await;
         }
         world
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.app.folder()
     }
 
     pub(crate) fn database(&self) -> &kv_tests::TestDatabase {
@@ -143,7 +150,8 @@ impl World {
             ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1"),
             ("KUBEVISION_RATE_LIMIT", "off"),
         ];
-        let mut process = Process::start(SERVER, self.app.folder(), &variables);
+        let program = self.program.lock().unwrap().clone();
+        let mut process = Process::start(&program, self.app.folder(), &variables);
         process.serves().await;
         place.clients.lead_to(process.address);
         *place.address.lock().unwrap() = process.address;
