@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,6 +43,10 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
+    /// Whom it came from.
+    pub from: SocketAddr,
+    /// When it was read.
+    pub at: Instant,
 }
 
 impl Seen {
@@ -298,9 +302,10 @@ async fn listen(listener: std::net::TcpListener, state: Shared) {
 
 /// One request a connection, so that every request has to connect, unless they are kept.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
+    let Ok(from) = stream.peer_addr() else { return };
     state.while_it(|state| state.stalls).await;
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-    while let Some(seen) = read(&mut stream).await {
+    while let Some(seen) = read(&mut stream, from).await {
         let keeps = state.with(|state| state.keeps);
         let mut reply = answer(seen.clone(), &state).await;
         let notes = state.with(|state| state.streams.clone());
@@ -329,7 +334,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Shared) {
 }
 
 /// The next request. The server sends none before it has the answer to the last.
-async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Seen> {
+async fn read(stream: &mut (impl AsyncReadExt + Unpin), from: SocketAddr) -> Option<Seen> {
     let mut bytes = Vec::new();
     loop {
         let mut buffer = [0; 16 * 1024];
@@ -337,7 +342,7 @@ async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Seen> {
             Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
             _ => return None,
         }
-        if let Some(seen) = request(&bytes) {
+        if let Some(seen) = request(&bytes, from) {
             return Some(seen);
         }
     }
@@ -362,7 +367,7 @@ async fn answer(seen: Seen, state: &Shared) -> Reply {
 }
 
 /// A request, if it is whole.
-fn request(bytes: &[u8]) -> Option<Seen> {
+fn request(bytes: &[u8], from: SocketAddr) -> Option<Seen> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
@@ -370,6 +375,7 @@ fn request(bytes: &[u8]) -> Option<Seen> {
     let headers: Vec<(String, String)> =
         lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.to_lowercase(), v.trim().to_owned())).collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
-    let seen = Seen { method: first.next()?.into(), path: first.next()?.into(), headers, body: body.to_owned() };
+    let (method, path) = (first.next()?.into(), first.next()?.into());
+    let seen = Seen { method, path, headers, body: body.to_owned(), from, at: Instant::now() };
     (body.len() >= length).then_some(seen)
 }

@@ -11,6 +11,7 @@
 
 mod app;
 mod authority;
+mod carried;
 mod certificate;
 mod client;
 mod cluster;
@@ -25,6 +26,7 @@ mod streaming;
 
 pub use app::{Key, PASSWORD, Session, TestApp, User};
 pub use authority::{Authority, Trust};
+pub use carried::Carried;
 pub use client::{Answer, Connection, Request};
 pub use cluster::{Cluster, Reply, Seen};
 pub use factor::Factor;

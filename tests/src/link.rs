@@ -2,19 +2,20 @@
 //! silent, carries one way only, forgets one end, or delays.
 //!
 //! What is carried is never looked into, and never changed, reordered or lost: a silent link holds it back, as TCP does until
-//! the network is whole again.
+//! the network is whole again. How much each side has given it is counted at its sockets, taken or not yet taken.
 
+use crate::carried::Carried;
 use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{
         TcpListener, TcpStream,
         tcp::{ReadHalf, WriteHalf},
@@ -88,6 +89,7 @@ struct State {
 struct Counts {
     made: AtomicUsize,
     open: AtomicUsize,
+    carried: Mutex<Vec<Arc<Carried>>>,
 }
 
 /// A link. Ends with this value, and with it whatever goes over it.
@@ -162,63 +164,86 @@ impl Link {
     pub fn open(&self) -> usize {
         self.counts.open.load(Ordering::Relaxed)
     }
+
+    /// Every connection that was made to it so far, in their order.
+    ///
+    /// # Panics
+    /// If its thread has panicked.
+    #[must_use]
+    pub fn carried(&self) -> Vec<Arc<Carried>> {
+        self.counts.carried.lock().unwrap().clone()
+    }
+
+    /// The last connection that was made to it from there.
+    ///
+    /// # Panics
+    /// If its thread has panicked.
+    #[must_use]
+    pub fn carried_from(&self, client: SocketAddr) -> Option<Arc<Carried>> {
+        self.counts.carried.lock().unwrap().iter().rev().find(|one| one.from == client).cloned()
+    }
 }
 
 type Told = watch::Receiver<State>;
 
 async fn listen(listener: std::net::TcpListener, told: Told, counts: Arc<Counts>) {
     let listener = TcpListener::from_std(listener).unwrap();
-    while let Ok((client, _)) = listener.accept().await {
+    while let Ok((client, from)) = listener.accept().await {
         counts.made.fetch_add(1, Ordering::Relaxed);
         counts.open.fetch_add(1, Ordering::Relaxed);
+        let carried = Arc::new(Carried::from(from, &client));
+        counts.carried.lock().unwrap().push(carried.clone());
         let (told, counts) = (told.clone(), counts.clone());
         tokio::spawn(async move {
-            serve(client, told).await;
+            serve(client, told, &carried).await;
             counts.open.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
-async fn serve(mut client: TcpStream, mut told: Told) {
+async fn serve(mut client: TcpStream, mut told: Told, carried: &Carried) {
     let before = *told.borrow_and_update();
     let cut = before.manner == Manner::Cut || {
         let mut seen = told.clone();
         tokio::select! {
             _ = seen.wait_for(|now| now.cuts > before.cuts) => true,
-            cut = between(&mut client, told, before) => cut,
+            cut = between(&mut client, told, before, carried) => cut,
         }
     };
     if cut {
         // Dropped without lingering, a socket is reset.
         let _ = client.set_zero_linger();
     }
+    carried.end();
 }
 
 /// Carries until both have said all they had to say. Whether the connection broke.
-async fn between(client: &mut TcpStream, mut told: Told, before: State) -> bool {
+async fn between(client: &mut TcpStream, mut told: Told, before: State, carried: &Carried) -> bool {
     // Nobody is reached while nothing gets there.
     let Ok(target) = told.wait_for(|now| now.manner.carries(Direction::ToServer)).await.map(|now| now.target) else {
         return true;
     };
     let Ok(mut server) = TcpStream::connect(target).await else { return true };
+    carried.reaches(&server);
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let carried = {
+    let done = {
         let (client_reads, client_writes) = client.split();
         let (server_reads, server_writes) = server.split();
-        let up = carry(client_reads, server_writes, Direction::ToServer, told.clone());
-        let down = carry(server_reads, client_writes, Direction::ToClient, told.clone());
+        let up = carry(client_reads, server_writes, Direction::ToServer, told.clone(), carried);
+        let down = carry(server_reads, client_writes, Direction::ToClient, told.clone(), carried);
         tokio::select! {
             done = async { tokio::try_join!(up, down) } => Some(done.is_err()),
             _ = told.wait_for(|now| now.halvings > before.halvings) => None,
         }
     };
-    match carried {
+    match done {
         Some(true) => {
             let _ = server.set_zero_linger();
             true
         }
         Some(false) => false,
         None => {
+            carried.lets_go_of_the_server();
             drop(server);
             // What the client still says is lost, and it is told nothing.
             let _ = tokio::io::copy(client, &mut tokio::io::sink()).await;
@@ -228,23 +253,41 @@ async fn between(client: &mut TcpStream, mut told: Told, before: State) -> bool 
 }
 
 /// Carries one way until the end of what is said.
-async fn carry(from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction, told: Told) -> io::Result<()> {
+async fn carry(
+    from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+    direction: Direction,
+    told: Told,
+    carried: &Carried,
+) -> io::Result<()> {
     let (on, off) = mpsc::channel(64);
-    tokio::try_join!(take(from, on, direction, told.clone()), give(to, off, direction, told)).map(drop)
+    tokio::try_join!(take(from, on, direction, told.clone(), carried), give(to, off, direction, told)).map(drop)
 }
 
 /// A piece, and when it is to arrive.
 type Piece = (Instant, Vec<u8>);
 
-async fn take(mut from: ReadHalf<'_>, on: mpsc::Sender<Piece>, direction: Direction, mut told: Told) -> io::Result<()> {
+async fn take(
+    from: ReadHalf<'_>,
+    on: mpsc::Sender<Piece>,
+    direction: Direction,
+    mut told: Told,
+    carried: &Carried,
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
-    for number in 0.. {
+    let mut number = 0;
+    loop {
         ready(&mut told, direction).await?;
-        let read = from.read(&mut buffer).await?;
+        from.readable().await?;
+        let read = match carried.take(direction, || from.try_read(&mut buffer)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            read => read?,
+        };
         let due = Instant::now() + told.borrow().manner.delay(number);
         if read == 0 || on.send((due, buffer[..read].to_vec())).await.is_err() {
             break;
         }
+        number += 1;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Tests of the link: each way it goes wrong, seen from both ends.
+//! Tests of the link: each way it goes wrong, seen from both ends; and what it counts.
 
 use super::*;
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -128,5 +128,25 @@ fn a_delay_is_a_delay_and_the_order_stays() {
         hears(&mut stream, &(0..100).collect::<Vec<u8>>()).await;
         // There and back.
         assert!(started.elapsed() >= 2 * SHORT, "{:?}", started.elapsed());
+    });
+}
+
+#[test]
+fn what_was_given_is_counted_though_it_is_held_back() {
+    crate::run(async {
+        let (link, mut stream) = world().await;
+        let one = link.carried().remove(0);
+        assert_eq!(one.from, stream.local_addr().unwrap());
+        let given = || (one.given(Direction::ToServer), one.given(Direction::ToClient));
+        assert_eq!(given(), (3, 3));
+        link.set(Manner::Only(Direction::ToServer));
+        says(&mut stream, b"three").await;
+        crate::until("the echo waits in the link", || given() == (8, 8)).await;
+        is_silent(&mut stream).await;
+        link.set(Manner::BlackHole);
+        says(&mut stream, b"more").await;
+        crate::until("what nobody takes counts", || given() == (12, 8)).await;
+        link.set(Manner::Cut);
+        crate::until("it is over", || one.ended().is_some()).await;
     });
 }

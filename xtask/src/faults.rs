@@ -1,5 +1,6 @@
 //! `cargo xtask faults`: the long runs that `test` leaves out. The same tests with many more cases, the key statistics as
-//! released code does them, and every revocation test over and over. Bounded: it ends by itself after some ten minutes.
+//! released code does them, every revocation test over and over, and servers under faults. Bounded: it ends by itself after some
+//! ten minutes.
 
 use crate::{
     error::{Done, TaskError, Tried},
@@ -38,6 +39,11 @@ const REVOCATIONS: &str = "package(kv-tests) and (test(revocation::) or test(exp
 /// How often each of them is run.
 const ROUNDS: u32 = 5;
 
+/// The tests with servers as processes, links that go wrong, and a checker of what was seen, one after another.
+const REAL_THING: &str = "package(kv-tests) and binary(faults)";
+/// Tells them to be long.
+const LONG: &str = "KUBEVISION_TEST_FAULTS";
+
 /// Runs everything long.
 pub(crate) fn run() -> Done {
     let (started, root) = (Instant::now(), suite::root()?);
@@ -47,7 +53,8 @@ pub(crate) fn run() -> Done {
     }
     progress("\n== PostgreSQL");
     let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
-    let done = revocations(&root, &postgres.url("postgres"));
+    let url = postgres.url("postgres");
+    let done = revocations(&root, &url).and_then(|()| real_thing(&root, &url));
     postgres.stop().tried("ending the PostgreSQL for tests")?;
     done?;
     line(&format!("\nNothing was found in {} s.", started.elapsed().as_secs()));
@@ -63,4 +70,12 @@ fn revocations(root: &Path, url: &str) -> Done {
         })?;
     }
     Ok(())
+}
+
+fn real_thing(root: &Path, url: &str) -> Done {
+    progress("\n== servers, links and revocations under faults");
+    let environment = [(suite::POSTGRES, url.to_owned()), (LONG, "1".to_owned())];
+    // What is not captured runs one after another, and says what it has seen and drawn.
+    let arguments = ["nextest", "run", "--workspace", "--no-capture", "--no-fail-fast", "-E", REAL_THING];
+    suite::cargo(root, &arguments, &environment)
 }

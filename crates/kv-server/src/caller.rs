@@ -11,6 +11,7 @@ use crate::{
     auth::{Authority, Presented},
     failure::Failure,
     operations::Acting,
+    pending::{Begun, Left, Waiting},
     view::View,
 };
 use kv_authz::{
@@ -19,7 +20,7 @@ use kv_authz::{
 };
 use kv_store::{
     Basis, Credential, Occasion,
-    admission::{Decision, EntryEnd, Request, Verdict},
+    admission::{Decision, Request, Verdict},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -45,23 +46,8 @@ struct Inner {
     origin: Origin,
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
-}
-
-/// Work outside that was admitted: its entry is on disk and waits for its end.
-#[derive(Debug)]
-#[must_use = "an entry without an end reads `unknown`"]
-pub struct Begun {
-    app: Arc<App>,
-    entry: Option<(EntryId, OffsetDateTime)>,
-}
-
-impl Begun {
-    /// Says how it ended.
-    pub fn end(self, finish: Finish) {
-        if let Some((entry, entry_at)) = self.entry {
-            self.app.outcomes.push(EntryEnd { entry, entry_at, finish });
-        }
-    }
+    /// What was on its way to admission when its handler was dropped.
+    left: RefCell<Option<Left>>,
 }
 
 impl Caller {
@@ -84,6 +70,7 @@ impl Caller {
             origin,
             about: RefCell::new((Event::RequestReject, Target::default())),
             on_record: Cell::new(false),
+            left: RefCell::new(None),
         }))
     }
 
@@ -189,9 +176,9 @@ impl Caller {
         let basis = view.basis;
         // Brought right away: what waits for the word need not carry the entry along.
         let request = Request { entry, basis: Some(basis), finish, count: 1, audited };
-        let brought = self.0.app.batcher().map(|batcher| batcher.admit(request));
+        let waiting = self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, &self.0.left));
         async move {
-            let decision = brought?.await.inspect_err(|_| {
+            let decision = waiting?.decision().await.inspect_err(|_| {
                 // It may be written yet; a second entry would be one too many.
                 self.0.on_record.set(true);
             })?;
@@ -303,7 +290,7 @@ impl Caller {
                     let id = entry.id;
                     if let Some(at) = self.admit(&view, entry, None, audited).await? {
                         let entry = audited.then_some((id, at));
-                        return Ok((work, Begun { app: app.clone(), entry }));
+                        return Ok((work, Begun::new(app, entry)));
                     }
                 }
                 Err(failure) => {
@@ -370,6 +357,14 @@ impl Caller {
     /// # Errors
     /// [`Failure::Unauthorized`] where the credential is refused.
     pub async fn put_on_record(&self, finish: Finish) -> Result<(), Failure> {
+        let left = self.0.left.take();
+        if let Some(left) = left {
+            let there = left.see_through(&self.0.app.outcomes, self.0.id, &finish).await;
+            self.0.on_record.set(there.unwrap_or(true));
+            if there? {
+                return Ok(());
+            }
+        }
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
             if self.conclude_with(&view, finish.clone(), true).await? {

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod operations;
 pub mod origin;
 pub mod patience;
+pub mod pending;
 pub mod pipeline;
 pub mod problem;
 pub mod replicas;

@@ -51,6 +51,29 @@ impl std::fmt::Debug for Batcher {
     }
 }
 
+/// A request that was brought, and its answer.
+pub struct Brought {
+    answer: oneshot::Receiver<Decision>,
+    store: Store,
+}
+
+impl Brought {
+    /// Waits for the answer. Whoever stops waiting may wait again.
+    ///
+    /// # Errors
+    /// [`Unanswered`]: the request must go no further.
+    pub async fn decision(&mut self) -> Result<Decision, Unanswered> {
+        let Self { answer, store } = self;
+        patience::answer(answer, PATIENCE, || store.admission_is_silent()).await?.map_err(|_| Unanswered)
+    }
+}
+
+impl std::fmt::Debug for Brought {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Brought")
+    }
+}
+
 impl Batcher {
     /// Starts as many lanes as the store wants batches in flight.
     ///
@@ -73,6 +96,12 @@ impl Batcher {
     /// # Errors
     /// [`Unanswered`]: the request must go no further.
     pub fn admit(&self, request: Request) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
+        let mut brought = self.bring(request);
+        async move { brought.decision().await }
+    }
+
+    /// Brings one request to the database. Whoever drops what is returned has given up: then it may be left out.
+    pub fn bring(&self, request: Request) -> Brought {
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = self.shared.queue.lock();
@@ -82,11 +111,7 @@ impl Batcher {
             }
         }
         self.shared.filled.notify_one();
-        let store = self.store.clone();
-        async move {
-            let answer = patience::answer(answer, PATIENCE, || store.admission_is_silent());
-            answer.await?.map_err(|_| Unanswered)
-        }
+        Brought { answer, store: self.store.clone() }
     }
 
     /// How many requests wait.

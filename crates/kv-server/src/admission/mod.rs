@@ -10,7 +10,7 @@ mod outcomes;
 mod refusals;
 mod together;
 
-pub use batcher::Batcher;
+pub use batcher::{Batcher, Brought};
 pub use in_flight::{Guard, InFlight, Interruption, Marked, Reaching};
 pub use lease::{GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use outcomes::Outcomes;

@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     admission::{Guard, Interruption},
-    caller::{Begun, Caller},
+    caller::Caller,
     cluster::{
         Call, ClusterRefusal, Namespace, ObjectPath, Opened, UpstreamError, UpstreamPath, UpstreamQuery, mask, union,
     },
     failure::Failure,
+    pending::Begun,
     upstreams::{Connection, failure as unanswered},
 };
 use actix_web::web::Bytes;

@@ -22,9 +22,10 @@ pub use workload::workload_verb;
 use crate::{
     admission::Reaching,
     api::input::Body,
-    caller::{Begun, Caller},
+    caller::Caller,
     cluster::{Accept, Identity, ObjectPath, UpstreamQuery, body, mask},
     failure::Failure,
+    pending::Begun,
     streams::Stream,
     upstreams::{Connection, Upstreams},
     view::View,

@@ -1,0 +1,97 @@
+//! Takes keys away, each over some server, and tries each on every server at that very instant and a while after.
+
+use crate::{
+    history::What,
+    load::{By, ask},
+    weather::Dice,
+    world::World,
+};
+use kv_tests::Request;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// When a key is tried, after the answer to its revocation.
+const PROBES: [Duration; 9] = [
+    Duration::from_micros(50),
+    Duration::from_micros(200),
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(300),
+    Duration::from_millis(900),
+    Duration::from_millis(1_800),
+];
+/// Streams of each key.
+pub(crate) const STREAMS: usize = 4;
+
+/// Revokes a key by its owner's session, over servers beginning with this one.
+pub(crate) async fn revoke(world: &World, key: usize, person: usize, first: usize) {
+    let token = format!("Bearer {}", world.people[person % world.people.len()].token);
+    let path = format!("/api/v1/api-keys/{}", world.key(key).id);
+    let call = async || {
+        let delete = |address| Request::new(address, "DELETE", &path).header("authorization", token.as_str());
+        world.call(first, 204, delete).await;
+    };
+    world.dies(&[key], call).await;
+}
+
+/// Opens streams of a key, on every server by turn.
+pub(crate) fn open_streams(world: &Arc<World>, key: usize, count: usize, first: usize) -> JoinSet<()> {
+    let mut streams = JoinSet::new();
+    for number in 0..count {
+        let (world, server) = (world.clone(), (first + number) % world.servers.len());
+        streams.spawn(async move { _ = ask(&world, By::Link, key, server, What::Stream).await });
+    }
+    streams
+}
+
+/// Tries a key on every server, again and again after `dead`.
+pub(crate) async fn probe(world: &Arc<World>, key: usize, dead: Instant) {
+    let mut probes = JoinSet::new();
+    for (number, offset) in PROBES.into_iter().enumerate() {
+        // The first are sooner than any timer.
+        if offset > Duration::from_millis(1) {
+            tokio::time::sleep_until((dead + offset).into()).await;
+        }
+        for server in 0..world.servers.len() {
+            let what = [What::List, What::Get, What::Patch][(number + server) % 3];
+            let world = world.clone();
+            probes.spawn(async move { _ = ask(&world, By::Itself, key, server, what).await });
+        }
+    }
+    while probes.join_next().await.is_some() {}
+}
+
+/// Revokes keys until so many rounds have been made by all that share the count.
+pub(crate) fn lane(world: &Arc<World>, rounds: &Arc<AtomicUsize>, mut dice: Dice) -> JoinHandle<()> {
+    let (world, rounds) = (world.clone(), rounds.clone());
+    tokio::spawn(async move {
+        let mut behind = JoinSet::new();
+        while rounds.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            let count = world.servers.len();
+            let (person, first) = (dice.below(world.people.len()), dice.below(count));
+            let key = world.make_key(person, first).await;
+            world.in_use.lock().unwrap().push(key);
+            let mut streams = open_streams(&world, key, STREAMS, first);
+            tokio::time::sleep(dice.millis(200, 1_000)).await;
+            revoke(&world, key, person, dice.below(count)).await;
+            let world = world.clone();
+            behind.spawn(async move {
+                probe(&world, key, Instant::now()).await;
+                world.in_use.lock().unwrap().retain(|other| *other != key);
+                while streams.join_next().await.is_some() {}
+            });
+        }
+        // Streams that nobody tells that they have ended end with the world's links.
+        while let Some(done) = behind.join_next().await {
+            done.unwrap();
+        }
+    })
+}
