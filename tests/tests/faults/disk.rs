@@ -14,7 +14,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Files may have so many blocks of 512 bytes: the database has its tables, and its log no room to be written back.
