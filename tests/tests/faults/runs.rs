@@ -115,7 +115,7 @@ async fn under(name: &str, backend: Backend, servers: usize, troubles: Vec<Troub
     let history = world.end().await;
     judge(name, start, &history);
     let living = history.asked.iter().filter(|one| one.key == living && one.succeeded()).count();
-    assert!(living > 5, "the key that lives was used {living} times");
+    assert!(living > 0, "the key that lives was used {living} times");
 }
 
 #[test]
