@@ -4,6 +4,7 @@
 //! written, for nobody else could be writing it meanwhile. No connection is shared between workers.
 
 use crate::{
+    admission::Cover,
     app::App,
     cluster::{
         AccessError, Answer, CONNECT_TIMEOUT, CallLimits, ClusterAccess, Discovery, Opened, Upstream, UpstreamError,
@@ -44,6 +45,7 @@ pub struct Connection {
     /// What every call may take.
     pub limits: CallLimits,
     cluster: ClusterId,
+    cover: Cover,
     app: Arc<App>,
 }
 
@@ -81,9 +83,11 @@ impl Upstreams {
     /// # Errors
     /// [`Failure`].
     pub async fn connection(&self, cluster: ClusterId, list: &ClusterList) -> Result<Rc<Connection>, Failure> {
-        if let Some(connection) = self.open.borrow().get(&cluster) {
+        // After a gap in the lease the connections of before it carry nothing any more.
+        if let Some(connection) = self.open.borrow().get(&cluster).filter(|connection| connection.cover.holds()) {
             return Ok(connection.clone());
         }
+        let cover = self.app.in_flight.lease().cover();
         let sealed = self.app.with_store(move |store| store.sealed_cluster(cluster)).await?;
         let sealed = sealed.ok_or(Failure::NotFound { what: "cluster" })?;
         let plain = self
@@ -94,10 +98,11 @@ impl Upstreams {
         let unusable = |error: AccessError| Failure::internal("reading a cluster's access", error);
         let access = ClusterAccess::from_bytes(&plain).map_err(unusable)?;
         let settings = &self.app.config.clusters;
-        let upstream = Upstream::new(&access, &settings.allowed_addresses, CONNECT_TIMEOUT).map_err(failure)?;
+        let upstream =
+            Upstream::new(&access, &settings.allowed_addresses, CONNECT_TIMEOUT, cover.clone()).map_err(failure)?;
         let limits =
             CallLimits { time: Duration::from_secs(u64::from(settings.timeout_seconds)), ..CallLimits::default() };
-        let connection = Rc::new(Connection { upstream, limits, cluster, app: self.app.clone() });
+        let connection = Rc::new(Connection { upstream, limits, cluster, cover, app: self.app.clone() });
         let mut open = self.open.borrow_mut();
         open.retain(|id, _| list.clusters.iter().any(|known| known.id == *id));
         self.app.discoveries.0.lock().retain(|id, _| list.clusters.iter().any(|known| known.id == *id));

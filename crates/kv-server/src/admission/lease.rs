@@ -76,11 +76,32 @@ impl Lease {
         Term(self.0.terms.load(Ordering::SeqCst))
     }
 
+    /// The lease in its present term.
+    #[must_use]
+    pub fn cover(&self) -> Cover {
+        Cover { lease: self.clone(), term: self.term() }
+    }
+
     /// Whether the lease has held without a gap since the term began, and holds now.
     #[must_use]
     pub fn covers(&self, term: Term) -> bool {
         // In this order: a renewal after a gap counts the term before it gives the lease more time.
         self.holds() && self.term() == term
+    }
+}
+
+/// A lease in the term that it was in.
+#[derive(Debug, Clone)]
+pub struct Cover {
+    lease: Lease,
+    term: Term,
+}
+
+impl Cover {
+    /// Whether it has held since, without a gap.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lease.covers(self.term)
     }
 }
 

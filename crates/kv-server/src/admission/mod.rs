@@ -12,6 +12,6 @@ mod together;
 
 pub use batcher::{Batcher, Brought};
 pub use in_flight::{Guard, InFlight, Interruption, Marked, Reaching};
-pub use lease::{GONE_AFTER, Lease, RENEW_EVERY, Term};
+pub use lease::{Cover, GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use outcomes::Outcomes;
 pub use refusals::Refusals;

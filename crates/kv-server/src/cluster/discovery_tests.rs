@@ -9,6 +9,11 @@ use tokio::{
     net::TcpListener,
 };
 
+/// A lease that never runs out.
+fn held() -> crate::admission::Cover {
+    crate::admission::Lease::unlimited(crate::clock::Clock::system()).cover()
+}
+
 fn resource(name: &str, kind: &str) -> Value {
     json!({"name": name, "singularName": "", "kind": kind, "namespaced": true, "verbs": ["get", "list", "patch"]})
 }
@@ -50,7 +55,7 @@ async fn discover(answers: HashMap<&'static str, Value>) -> Result<Discovery, Up
         }
     });
     let policy = AddressPolicy::new(["127.0.0.1"]).unwrap();
-    let upstream = Upstream::new(&ClusterAccess::plain_for_test(port), &policy, CONNECT_TIMEOUT).unwrap();
+    let upstream = Upstream::new(&ClusterAccess::plain_for_test(port), &policy, CONNECT_TIMEOUT, held()).unwrap();
     let found = Discovery::fetch(&upstream, CallLimits::default()).await;
     serving.abort();
     found

@@ -19,6 +19,7 @@ mod access;
 mod address;
 pub mod body;
 mod call;
+mod covered;
 mod discovery;
 #[cfg(test)]
 mod fixtures;

@@ -26,10 +26,13 @@ use hyper_util::{
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use tower::{BoxError, Layer, Service, util::MapErr};
 
+use crate::admission::Cover;
+
 use super::{
     access::{AccessError, ClusterAccess},
     address::{AddressPolicy, Checked, RefusedAddress, Resolver},
     call::Call,
+    covered::Covered,
 };
 
 /// How long a connection may take, its TLS included.
@@ -140,11 +143,17 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Prepares the way; connects when first used. Must be called inside the runtime it is used on.
+    /// Prepares the way; connects when first used, and is of use only while the lease holds as it does now. Must be called
+    /// inside the runtime it is used on.
     ///
     /// # Errors
     /// [`UpstreamError::Access`] or [`UpstreamError::Setup`] if certificate, key or token are of no use.
-    pub fn new(access: &ClusterAccess, policy: &AddressPolicy, connect: Duration) -> Result<Self, UpstreamError> {
+    pub fn new(
+        access: &ClusterAccess,
+        policy: &AddressPolicy,
+        connect: Duration,
+        cover: Cover,
+    ) -> Result<Self, UpstreamError> {
         tokio::runtime::Handle::try_current().map_err(|error| UpstreamError::Setup(error.into()))?;
         let config = access.config().map_err(UpstreamError::Access)?;
         let setup = |error: kube::Error| UpstreamError::Setup(error.into());
@@ -154,7 +163,7 @@ impl Upstream {
         http.set_nodelay(true);
         let checked = Checked::new(http, policy.clone());
         let tls = config.rustls_https_connector_with_connector(checked).map_err(setup)?;
-        let timed = Timed { inner: tls, limit: connect };
+        let timed = Timed { inner: tls, limit: connect, cover };
         // One cluster and one account per client, so a pooled connection is never used for another. Whom a call is made as is
         // said in the call, never by its connection.
         let client = legacy::Builder::new(TokioExecutor::new())
@@ -281,11 +290,12 @@ impl Opened {
     }
 }
 
-/// A connector with an end to its patience, TLS included.
+/// A connector with an end to its patience, TLS included, whose connections end with the lease.
 #[derive(Debug, Clone)]
 struct Timed<C> {
     inner: C,
     limit: Duration,
+    cover: Cover,
 }
 
 impl<C> Service<http::Uri> for Timed<C>
@@ -294,18 +304,19 @@ where
     C::Error: Into<BoxError>,
     C::Future: Send + 'static,
 {
-    type Response = C::Response;
+    type Response = Covered<C::Response>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Covered<C::Response>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, uri: http::Uri) -> Self::Future {
+        let cover = self.cover.clone();
         tokio::time::timeout(self.limit, self.inner.call(uri))
             .map(|done| match done {
-                Ok(connected) => connected.map_err(Into::into),
+                Ok(connected) => connected.map(|inner| Covered::new(inner, cover)).map_err(Into::into),
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             })
             .boxed()

@@ -15,6 +15,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
+/// A lease that never runs out.
+fn held() -> crate::admission::Cover {
+    crate::admission::Lease::unlimited(crate::clock::Clock::system()).cover()
+}
+
 /// Everything that arrived, as text.
 type Heard = Rc<RefCell<String>>;
 
@@ -52,7 +57,7 @@ fn here() -> AddressPolicy {
 }
 
 fn upstream(port: u16) -> Upstream {
-    Upstream::new(&ClusterAccess::plain_for_test(port), &here(), CONNECT_TIMEOUT).unwrap()
+    Upstream::new(&ClusterAccess::plain_for_test(port), &here(), CONNECT_TIMEOUT, held()).unwrap()
 }
 
 fn quick() -> CallLimits {
@@ -162,14 +167,14 @@ async fn attack_160_this_machine_is_refused_unless_listed() {
         .run_until(async {
             let (port, heard) = server(json("200 OK", "", "{}")).await;
             let access = ClusterAccess::plain_for_test(port);
-            let upstream = Upstream::new(&access, &AddressPolicy::default(), CONNECT_TIMEOUT).unwrap();
+            let upstream = Upstream::new(&access, &AddressPolicy::default(), CONNECT_TIMEOUT, held()).unwrap();
             let error = upstream.send(Call::get(UpstreamPath::version()), quick()).await.unwrap_err();
             assert!(matches!(error, UpstreamError::Refused(RefusedAddress { kind: "loopback" })), "{error:?}");
             assert!(error.nothing_was_sent());
             for server in ["https://localhost:1", "https://[::1]:1", "https://[::ffff:127.0.0.1]:1", "https://127.1:1"]
             {
                 let access = ClusterAccess::from_parts(server, None, "t".to_owned().into()).unwrap();
-                let upstream = Upstream::new(&access, &AddressPolicy::default(), CONNECT_TIMEOUT).unwrap();
+                let upstream = Upstream::new(&access, &AddressPolicy::default(), CONNECT_TIMEOUT, held()).unwrap();
                 let error = upstream.send(Call::get(UpstreamPath::version()), CallLimits::default()).await.unwrap_err();
                 assert!(
                     matches!(error, UpstreamError::Refused(_) | UpstreamError::Unreachable(_)),
@@ -191,7 +196,7 @@ async fn nobody_there_is_unreachable_and_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let access = ClusterAccess::from_parts(&server, None, "t".to_owned().into()).unwrap();
-    let upstream = Upstream::new(&access, &here(), Duration::from_millis(100)).unwrap();
+    let upstream = Upstream::new(&access, &here(), Duration::from_millis(100), held()).unwrap();
     let error = upstream.send(Call::get(UpstreamPath::version()), CallLimits::default()).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Unreachable(_)), "{error:?}");
 }
@@ -255,7 +260,7 @@ async fn a_call_dropped_while_connecting_is_never_written() {
 #[test]
 fn outside_a_runtime_there_is_an_error_and_no_panic() {
     assert!(matches!(
-        Upstream::new(&ClusterAccess::plain_for_test(1), &here(), CONNECT_TIMEOUT),
+        Upstream::new(&ClusterAccess::plain_for_test(1), &here(), CONNECT_TIMEOUT, held()),
         Err(UpstreamError::Setup(_))
     ));
 }
