@@ -24,10 +24,10 @@ async fn a_cut_waits_for_the_requests_of_its_credential_alone() {
     });
     mine.revoked().await;
     assert!(!cut.is_finished());
-    assert!(!other.interruption().is_some());
+    assert!(other.interruption().is_none());
     drop(mine);
     cut.await.unwrap();
-    assert!(!registry.enter(key(1), user(1)).interruption().is_some(), "a later request has a slot of its own");
+    assert!(registry.enter(key(1), user(1)).interruption().is_none(), "a later request has a slot of its own");
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn attack_138_what_may_no_longer_be_done_ends_and_the_rest_goes_on() {
         }
     });
     lost.revoked().await;
-    assert!(!cut.is_finished() && !kept.interruption().is_some() && !idle.interruption().is_some());
+    assert!(!cut.is_finished() && kept.interruption().is_none() && idle.interruption().is_none());
     drop(lost);
     cut.await.unwrap();
     drop(kept);
@@ -79,7 +79,7 @@ async fn a_cut_of_a_user_ends_all_their_credentials() {
     });
     guards[0].revoked().await;
     guards[1].revoked().await;
-    assert!(!guards[2].interruption().is_some());
+    assert!(guards[2].interruption().is_none());
     drop(guards);
     cut.await.unwrap();
     assert_eq!(registry.credentials(), 0, "nothing is kept for requests that are over");

@@ -112,17 +112,17 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     fn at(now: &Arc<Mutex<Duration>>) -> Lease {
         let now = now.clone();
-        Lease::new(Clock::system().booted(move || *now.lock().unwrap()))
+        Lease::new(Clock::system().booted(move || *now.lock()))
     }
 
     #[test]
     fn it_counts_from_the_sending_and_a_gap_ends_what_began_before() {
         let now = Arc::new(Mutex::new(Duration::from_secs(100)));
-        let step = |by: u64| *now.lock().unwrap() += Duration::from_millis(by);
+        let step = |by: u64| *now.lock() += Duration::from_millis(by);
         let lease = at(&now);
         assert!(!lease.holds(), "nobody has renewed it");
         lease.renew(Duration::from_millis(99_500));
