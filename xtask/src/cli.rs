@@ -36,7 +36,7 @@ pub(crate) enum Task {
         #[arg(long)]
         listen: SocketAddr,
     },
-    /// The long runs that `test` leaves out: many more cases, every revocation test over and over, and servers, links and
+    /// The long runs that `test` leaves out: many more cases, and servers, links and
     /// revocations under faults. Some ten minutes. `KUBEVISION_TEST_SEED` draws the same faults again.
     Faults,
     /// Check what the compiler does not: arrows between crates, headers of files, migrations alike.
