@@ -16,9 +16,14 @@ use kv_store::{Cut, NumberedCut, Replica};
 use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use uuid::Uuid;
 
+/// How long a start waits until the server has joined the others.
+const JOINING: Duration = Duration::from_secs(2);
 /// Between two looks whether the lease still holds.
 const WATCH: Duration = Duration::from_millis(50);
 /// Whoever waits for the others looks at them after this, and then after twice as long each time.
@@ -149,16 +154,29 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Joins, and keeps the lease from then on. Nothing may be served before.
+    /// Joins, and keeps the lease from then on. Where the database takes long to let it, this returns all the same, and
+    /// nobody is served until it does.
     ///
     /// # Errors
     /// [`Failure`] where the database cannot be reached, [`Failure::Internal`] where the system gives no thread.
     pub async fn begin(app: &Arc<App>) -> Result<Self, Failure> {
+        let (tell, told) = oneshot::channel();
         let joining = app.clone();
-        let joined = tokio::task::spawn_blocking(move || Joined::new(&joining)).await;
-        let joined = joined.map_err(|error| Failure::internal("joining the other servers", error))??;
+        // On a thread of its own, that does not keep the process from ending: a commit may wait for a standby for ever.
+        let thread =
+            thread::Builder::new().name("joining".into()).spawn(move || drop(tell.send(Joined::new(&joining))));
+        thread.map_err(|error| Failure::internal("starting a thread", error))?;
+        let joined = match tokio::time::timeout(JOINING, told).await {
+            Ok(joined) => Some(joined.map_err(|error| Failure::internal("joining the other servers", error))??),
+            Err(_) => {
+                tracing::warn!(
+                    "the database does not end commits, so this server has no lease: requests are answered 503 until it does"
+                );
+                None
+            }
+        };
         app.replicas.change(|progress| {
-            progress.marked = joined.known();
+            progress.marked = joined.as_ref().map_or(0, Joined::known);
             progress.joined = true;
         });
         let (tell, told) = mpsc::unbounded_channel();
@@ -173,7 +191,16 @@ impl Membership {
     pub async fn end(self) {
         self.app.replicas.change(|progress| progress.stopping = true);
         let Self { app, keeper, tasks } = self;
-        if !matches!(tokio::task::spawn_blocking(move || keeper.join()).await, Ok(Ok(()))) {
+        let mut looks = 0;
+        while !keeper.is_finished() && looks < 40 {
+            tokio::time::sleep(WATCH).await;
+            looks += 1;
+        }
+        if !keeper.is_finished() {
+            tracing::warn!(
+                "the database does not answer, so this server has not left; others wait until its lease has run out"
+            );
+        } else if keeper.join().is_err() {
             tracing::error!("the thread of the lease had panicked");
         }
         tasks.iter().for_each(JoinHandle::abort);

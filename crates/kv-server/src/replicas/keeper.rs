@@ -67,15 +67,16 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of the lease of a server that has joined, which tells what is to be ended.
-    pub(super) fn new(app: Arc<App>, joined: Joined, tell: mpsc::UnboundedSender<NumberedCut>) -> Self {
+    /// A keeper of the lease, which tells what is to be ended; of a server that has joined, or has still to.
+    pub(super) fn new(app: Arc<App>, joined: Option<Joined>, tell: mpsc::UnboundedSender<NumberedCut>) -> Self {
         let timeline = app.store.timeline();
+        let known = joined.as_ref().map_or(0, Joined::known);
         Self {
             app,
-            connection: Some(joined.connection),
+            connection: joined.map(|joined| joined.connection),
             tried: Duration::ZERO,
-            known: joined.known,
-            acknowledged: joined.known,
+            known,
+            acknowledged: known,
             unmarked: VecDeque::new(),
             seen: HashMap::new(),
             due: Duration::ZERO,
