@@ -12,7 +12,7 @@ use crate::{
     operations::cut,
 };
 use keeper::{Joined, Keeper};
-use kv_store::{Cut, NumberedCut, Replica};
+use kv_store::{Cut, NumberedCut, Replica, Store, StoreError};
 use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
@@ -72,16 +72,22 @@ pub async fn settled(app: &Arc<App>) {
     // A lease renewed before the commit has run out; one renewed after it knows of the cut.
     let (number, others) = wanted.unwrap_or_default();
     for other in others.into_iter().filter(|other| other.acknowledged < number && app.store.counts_renewals()) {
-        match app.with_store(move |store| store.remove_replica(&other)).await {
-            Ok(removed) => told_gone(&other, removed),
-            Err(error) => tracing::debug!(%error, "a silent server could not be removed"),
+        let forgetting = app.with_store(move |store| {
+            forget(store, &other);
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = forgetting.await {
+            tracing::debug!(%error, "a silent server could not be removed");
         }
     }
 }
 
-fn told_gone(server: &Replica, removed: bool) {
-    if removed {
-        tracing::warn!(server = %server.id, "a server has not renewed its lease, and counts as gone");
+/// Removes a server that has stood still for longer than a lease, unless it has renewed it after all.
+fn forget(store: &Store, server: &Replica) {
+    match store.remove_replica(server) {
+        Ok(true) => tracing::warn!(server = %server.id, "a server has not renewed its lease, and counts as gone"),
+        Ok(false) => {}
+        Err(error) => tracing::debug!(%error, "a silent server could not be removed"),
     }
 }
 
@@ -216,7 +222,7 @@ async fn carry_out(app: Arc<App>, mut told: mpsc::UnboundedReceiver<NumberedCut>
         let marked = tokio::spawn(async move { cut::mark(&marking, cut.unwrap_or(Cut::Everyone)).await }).await;
         let marked = marked.unwrap_or_else(|error| {
             tracing::error!(%error, "marking what is to end panicked; everything has ended");
-            app.in_flight.mark(Interruption::Unconfirmed, |_, _| true)
+            app.in_flight.mark_all(Interruption::Unconfirmed)
         });
         app.replicas.change(|progress| {
             // A server that began anew meanwhile is further.
@@ -242,7 +248,7 @@ async fn end_at_a_lapse(app: Arc<App>) {
                 "the lease has run out: the database has not answered for two seconds; requests are answered 503, and \
                  streams have ended"
             );
-            drop(app.in_flight.mark(Interruption::Unconfirmed, |_, _| true));
+            drop(app.in_flight.mark_all(Interruption::Unconfirmed));
         }
         if holds && !held {
             tracing::info!("the lease holds again");

@@ -57,8 +57,6 @@ impl StoreError {
                 use DatabaseErrorKind::{ClosedConnection, ReadOnlyTransaction, UnableToSendCommand};
                 matches!(kind, ClosedConnection | UnableToSendCommand | ReadOnlyTransaction)
             }
-            // Diesel looks up a type of ours at its first use on a connection. Where that fails, the connection was dead.
-            Some(DieselError::SerializationError(_)) => true,
             Some(DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. }) => true,
             _ => false,
         }

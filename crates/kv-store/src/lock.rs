@@ -16,38 +16,49 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct ServerLock(#[allow(dead_code, reason = "held, never read")] File);
 
+/// How often a server tries to take a file that seems taken, with a pause before each: a task that looks holds it for a moment.
+const AGAIN: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Takes the file for this server.
 ///
 /// # Errors
 /// [`StoreError::Setup`] when another server has it.
 pub(crate) fn server(path: &Path) -> Result<ServerLock> {
-    // One lock for the file, whichever link leads to it.
-    let path =
-        path.canonicalize().map_err(|error| StoreError::Setup(format!("cannot find {}: {error}", path.display())))?;
-    let lock = path.with_extension("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&lock)
-        .map_err(|error| StoreError::Setup(format!("cannot open {}: {error}", lock.display())))?;
-    // A task that looks whether anybody has it, has it for a moment.
-    let mut looks = (0..5).map(|look| (look > 0).then(|| thread::sleep(Duration::from_millis(20))));
-    let held = loop {
-        match (looks.next(), file.try_lock()) {
-            (Some(_), Err(TryLockError::WouldBlock)) => {}
-            (_, held) => break held,
+    let file = lock_file(path)?;
+    let mut held = file.try_lock();
+    for _ in 0..AGAIN {
+        if !matches!(held, Err(TryLockError::WouldBlock)) {
+            break;
         }
-    };
+        thread::sleep(PAUSE);
+        held = file.try_lock();
+    }
     match held {
         Ok(()) => Ok(ServerLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Setup(format!(
             "another server is running on {}; one process at a time may serve a SQLite file, use PostgreSQL for several",
             path.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(StoreError::Setup(format!("cannot lock {}: {error}", lock.display()))),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Setup(format!("cannot lock the file beside {}: {error}", path.display())))
+        }
     }
+}
+
+/// Whether a server has the file. Where that cannot be told, one may.
+pub(crate) fn is_served(path: &Path) -> bool {
+    // Shared: those who look do not take each other for a server.
+    !lock_file(path).is_ok_and(|file| file.try_lock_shared().is_ok())
+}
+
+/// The one lock for the file, whichever link leads to it.
+fn lock_file(path: &Path) -> Result<File> {
+    let path =
+        path.canonicalize().map_err(|error| StoreError::Setup(format!("cannot find {}: {error}", path.display())))?;
+    let lock = path.with_extension("lock");
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
+    opened.map_err(|error| StoreError::Setup(format!("cannot open {}: {error}", lock.display())))
 }
 
 /// Makes the file if it is missing, readable by its owner alone, and refuses one that belongs to somebody else:

@@ -99,7 +99,7 @@ impl Store {
     fn is_served_by_another(&self) -> bool {
         match self.url() {
             DatabaseUrl::Postgres(_) => true,
-            DatabaseUrl::Sqlite(path) => !self.is_server() && lock::server(path).is_err(),
+            DatabaseUrl::Sqlite(path) => !self.is_server() && lock::is_served(path),
         }
     }
 

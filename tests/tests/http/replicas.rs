@@ -1,6 +1,7 @@
 //! Several processes on one database: what is taken away in one has ended in all of them when the taking call returns, and
 //! a server that lost touch serves nobody.
 
+use crate::streams::{API, EVENT, World, world};
 use kv_server::{
     app::App,
     clock::{Clock, Random},
@@ -11,7 +12,7 @@ use kv_server::{
     server,
 };
 use kv_store::Opener;
-use kv_tests::{Backend, Cluster, Key, Reply, Request, Session, Socket, TestApp, User, on_both, until};
+use kv_tests::{Backend, Key, Request, Socket, on_both, until};
 use serde_json::{Value, json};
 use std::{
     sync::Arc,
@@ -28,33 +29,8 @@ on_both!(
     a_server_without_a_lease_serves_nobody,
 );
 
-const API: &str = "/api/v1/clusters/prod/k8s/api/v1";
 const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
-const EVENT: &str =
-    r#"{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"team"}}}"#;
 const WITHOUT: &[(&str, &str)] = &[("KUBEVISION_REPLICAS__NOTIFY", "false")];
-
-struct World {
-    app: TestApp,
-    cluster: Cluster,
-    user: User,
-    session: Session,
-    key: Key,
-}
-
-async fn world(backend: Backend, settings: &[(&str, &str)]) -> World {
-    let (app, cluster) = (TestApp::with(backend, settings).await, Cluster::start());
-    app.add_cluster("prod", &cluster).await;
-    let user = app.user("ann", "dev").await;
-    app.assign(&user, "prod", &["team", "other"]).await;
-    let session = app.login("ann").await;
-    let key = app.key(&session, "ci").await;
-    for namespace in ["team", "other"] {
-        let watched = format!("/api/v1/namespaces/{namespace}/pods?watch");
-        cluster.reply(&watched, Reply::endless(EVENT, 0, Duration::from_millis(20)));
-    }
-    World { app, cluster, user, session, key }
-}
 
 impl World {
     async fn watch(&self, namespace: &str, key: &Key) -> Socket {

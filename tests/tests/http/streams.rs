@@ -21,20 +21,21 @@ on_both!(
     attack_81_events_of_secrets_are_masked,
 );
 
-const API: &str = "/api/v1/clusters/prod/k8s/api/v1";
-const EVENT: &str =
+pub(crate) const API: &str = "/api/v1/clusters/prod/k8s/api/v1";
+pub(crate) const EVENT: &str =
     r#"{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"team"}}}"#;
 const EVERY: Duration = Duration::from_millis(20);
 
-struct World {
-    app: TestApp,
-    cluster: Cluster,
-    user: User,
-    session: Session,
-    key: Key,
+/// A server with one user, their key, and a cluster whose watches and logs never end.
+pub(crate) struct World {
+    pub(crate) app: TestApp,
+    pub(crate) cluster: Cluster,
+    pub(crate) user: User,
+    pub(crate) session: Session,
+    pub(crate) key: Key,
 }
 
-async fn world(backend: Backend, settings: &[(&str, &str)]) -> World {
+pub(crate) async fn world(backend: Backend, settings: &[(&str, &str)]) -> World {
     let (app, cluster) = (TestApp::with(backend, settings).await, Cluster::start());
     app.add_cluster("prod", &cluster).await;
     let user = app.user("ann", "dev").await;

@@ -233,6 +233,12 @@ impl InFlight {
         Marked(marked.into_iter().map(Marking::Slot).collect())
     }
 
+    /// Marks everything that runs.
+    #[must_use]
+    pub fn mark_all(&self, why: Interruption) -> Marked {
+        self.mark(why, |_, _| true)
+    }
+
     /// The users whose requests reach into clusters right now.
     #[must_use]
     pub fn reaching_users(&self) -> Vec<UserId> {

@@ -27,7 +27,7 @@ pub async fn mark(app: &Arc<App>, cut: Cut) -> Marked {
             marked
         }
         Cut::Cluster(cluster) => app.in_flight.mark_reaching(REVOKED, |_, what| what.target.cluster == cluster),
-        Cut::Everyone => app.in_flight.mark(REVOKED, |_, _| true),
+        Cut::Everyone => app.in_flight.mark_all(REVOKED),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Nothing is ended here; what is fetched is handed on.
 
-use super::told_gone;
+use super::forget;
 use crate::{
     admission::{GONE_AFTER, Interruption, RENEW_EVERY},
     app::App,
@@ -141,7 +141,7 @@ impl Keeper {
             let lease = self.app.in_flight.lease();
             if !lease.holds() {
                 // What began before the gap does not go on, and is woken now. Nobody has begun after it.
-                drop(self.app.in_flight.mark(Interruption::Unconfirmed, |_, _| true));
+                drop(self.app.in_flight.mark_all(Interruption::Unconfirmed));
             }
             lease.renew(sent);
             self.unmarked.pop_front();
@@ -213,7 +213,7 @@ impl Keeper {
     fn begin_anew(&mut self, connection: &mut LeaseConnection) -> Result<(), StoreError> {
         tracing::warn!("this server counted as gone; everything it was doing has ended");
         self.app.in_flight.lease().give_up();
-        drop(self.app.in_flight.mark(Interruption::Unconfirmed, |_, _| true));
+        drop(self.app.in_flight.mark_all(Interruption::Unconfirmed));
         self.unmarked.clear();
         let sent = self.app.clock.since_boot();
         self.known = connection.join(self.app.clock.now())?;
@@ -233,10 +233,7 @@ impl Keeper {
             if renewals != other.renewals {
                 self.seen.insert(other.id, (other.renewals, seen_at));
             } else if sent.saturating_sub(since) >= GONE_AFTER {
-                match self.app.store.remove_replica(&other) {
-                    Ok(removed) => told_gone(&other, removed),
-                    Err(error) => tracing::debug!(%error, "a silent server could not be removed"),
-                }
+                forget(&self.app.store, &other);
             }
         }
     }
