@@ -137,6 +137,10 @@ routes! {
     "/profile/api-keys/new" Page { GET => pages::api_keys::new, POST => pages::api_keys::create }
     "/profile/api-keys/{id}/revoke" Page { GET => pages::api_keys::ask_to_revoke, POST => pages::api_keys::revoke }
 
+    "/settings/audit-logs" Page { GET => pages::audit::list }
+    "/settings/audit-logs/export" Page { GET => pages::audit::export }
+    "/settings/audit-logs/{id}" Page { GET => pages::audit::entry }
+
     "/healthz" Public { GET => api::health::live }
     "/readyz" Public { GET => api::health::ready }
     "/api/v1/openapi.json" Public { GET => api::openapi::document }

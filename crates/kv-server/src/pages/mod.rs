@@ -6,6 +6,7 @@
 
 pub mod api_keys;
 pub mod assets;
+pub mod audit;
 mod cookies;
 mod error;
 mod form;

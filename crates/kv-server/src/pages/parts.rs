@@ -58,6 +58,14 @@ pub(super) fn stamp(at: OffsetDateTime) -> Markup {
     time(at, &at.format(format).unwrap_or_default(), "stamp", false)
 }
 
+/// The same with its day and zone, for one entry of a log.
+pub(super) fn exact(at: OffsetDateTime) -> Markup {
+    let format = format_description!(
+        "[day padding:none] [month repr:short] [year], [hour]:[minute]:[second].[subsecond digits:3] UTC"
+    );
+    time(at, &at.format(format).unwrap_or_default(), "full", false)
+}
+
 /// A day.
 pub(super) fn day(at: OffsetDateTime) -> Markup {
     let shown = at.format(format_description!("[day padding:none] [month repr:short] [year]"));

@@ -2,11 +2,13 @@
 //!
 //! Nothing here knows of markup; `{}` stands where a page puts a value.
 
+mod audit;
 mod general;
 mod keys;
 mod people;
 
 use actix_web::HttpRequest;
+pub(super) use audit::Audit;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
@@ -39,6 +41,7 @@ pub(super) struct Texts {
     pub(super) errors: Errors,
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
+    pub(super) audit: Audit,
     pub(super) verify: Verify,
 }
 
@@ -51,6 +54,7 @@ pub(super) const EN: Texts = Texts {
     errors: Errors::EN,
     sign_in: SignIn::EN,
     keys: Keys::EN,
+    audit: Audit::EN,
     verify: Verify::EN,
 };
 
