@@ -12,7 +12,7 @@
   const announce = (place, text, after, seconds) => {
     live.textContent = place.textContent = text;
     clearTimeout(place.timer);
-    place.timer = setTimeout(() => { place.textContent = after; live.textContent = ""; }, seconds * 1000);
+    place.timer = setTimeout(() => { place.replaceChildren(...after); live.textContent = ""; }, seconds * 1000);
   };
 
   // Times: the reader's zone in the text, the exact time in the title.
@@ -35,7 +35,7 @@
 
   // Copy buttons appear only here, since only a script can copy.
   all("[data-copy]").forEach((button) => {
-    const label = button.textContent;
+    const label = [...button.childNodes];
     button.hidden = false;
     button.addEventListener("click", async () => {
       const source = document.getElementById(button.dataset.copy);
@@ -74,7 +74,7 @@
     if (event.defaultPrevented) return;
     event.target.setAttribute("aria-busy", "true");
     all("button:not([type=button], :disabled)", event.target).forEach((button) => {
-      busy.set(button, button.textContent);
+      busy.set(button, [...button.childNodes]);
       button.disabled = true;
       if (button === event.submitter && button.dataset.busy) live.textContent = button.textContent = button.dataset.busy;
     });
@@ -94,9 +94,9 @@
   addEventListener("pageshow", ({ persisted }) => {
     if (!persisted) return;
     if (next) location.replace(next);
-    busy.forEach((text, button) => {
+    busy.forEach((label, button) => {
       button.disabled = false;
-      button.textContent = text;
+      button.replaceChildren(...label);
       button.form.removeAttribute("aria-busy");
     });
     busy.clear();

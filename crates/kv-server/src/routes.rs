@@ -137,6 +137,24 @@ routes! {
     "/profile/api-keys/new" Page { GET => pages::api_keys::new, POST => pages::api_keys::create }
     "/profile/api-keys/{id}/revoke" Page { GET => pages::api_keys::ask_to_revoke, POST => pages::api_keys::revoke }
 
+    "/clusters" Page { GET => pages::clusters::list }
+    "/clusters/{cluster}" Page { GET => pages::workloads::namespaces }
+    "/clusters/{cluster}/health" Page { GET => pages::clusters::health }
+    "/clusters/{cluster}/namespaces/{namespace}" Page { GET => pages::workloads::workloads }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/scale" Page {
+        GET => pages::workloads::ask_to_scale,
+        POST => pages::workloads::scale,
+    }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/restart" Page {
+        GET => pages::workloads::ask_to_restart,
+        POST => pages::workloads::restart,
+    }
+    "/settings/clusters" Page { GET => pages::clusters::settings }
+    "/settings/clusters/new" Page { GET => pages::clusters::new, POST => pages::clusters::create }
+    "/settings/clusters/{cluster}/remove" Page {
+        GET => pages::clusters::ask_to_remove,
+        POST => pages::clusters::remove,
+    }
     "/settings/audit-logs" Page { GET => pages::audit::list }
     "/settings/audit-logs/export" Page { GET => pages::audit::export }
     "/settings/audit-logs/{id}" Page { GET => pages::audit::entry }

@@ -9,7 +9,10 @@ use super::{
     texts::said,
 };
 use crate::{
-    api::{audit::stream, input::{id, page, query}},
+    api::{
+        audit::stream,
+        input::{id, page, query},
+    },
     caller::Caller,
     failure::Failure,
     operations::{export_audit, read_audit::read_audit},
@@ -354,7 +357,14 @@ fn facts(reader: &Reader, entry: &AuditRecord) -> Markup {
     let rows = [
         (t.time, html! { span.mono { (parts::exact(entry.at)) } }),
         (t.outcome, outcome(entry.outcome)),
-        (t.user, if entry.user.is_empty() { html! { span.dim { (t.nobody) } } } else { html! { (entry.user) } }),
+        (
+            t.user,
+            if entry.user.is_empty() {
+                html! { span.dim { (t.nobody) } }
+            } else {
+                html! { (entry.user) }
+            },
+        ),
         (t.agent, code(&entry.agent)),
         (t.key, entry.key_id.map_or(html! {}, |key| code(&key.to_string()))),
         (t.action, code(&entry.action)),
@@ -362,7 +372,14 @@ fn facts(reader: &Reader, entry: &AuditRecord) -> Markup {
         (t.name, entry.resource_name.as_deref().map_or(html! {}, code)),
         (t.place, html! { (place(entry)) }),
         (t.status, entry.status_code.map_or(html! {}, |status| code(&status.to_string()))),
-        (t.count, if entry.count > 1 { html! { (said(t.count_what, entry.count)) } } else { html! {} }),
+        (
+            t.count,
+            if entry.count > 1 {
+                html! { (said(t.count_what, entry.count)) }
+            } else {
+                html! {}
+            },
+        ),
         (t.address, entry.ip.as_deref().map_or(html! {}, code)),
         (t.client, code(&entry.user_agent)),
         (t.request, code(&entry.request_id)),

@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod assets;
 pub mod audit;
+pub mod clusters;
 mod cookies;
 mod error;
 mod form;
@@ -16,6 +17,7 @@ mod reader;
 pub mod sign_in;
 mod texts;
 pub mod verify;
+pub mod workloads;
 
 pub use cookies::present;
 pub use error::{Instead, failed};
@@ -37,5 +39,5 @@ pub async fn home(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     caller.about(Event::AuthShow, Target::of("users"));
     no_query(&request)?;
     caller.observe(Event::AuthShow, Target::of("users"), async |_| Ok(())).await?;
-    Ok(error::see_other("/profile/api-keys"))
+    Ok(error::see_other("/clusters"))
 }

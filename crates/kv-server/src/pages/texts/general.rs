@@ -24,8 +24,6 @@ texts! {
         signed_in_as: "Signed in as {}",
         cancel: "Cancel",
         more: "Next page",
-        first: "First page",
-        no_script_times: "Times are in UTC.",
     }
 }
 
@@ -54,6 +52,10 @@ texts! {
     /// What was just done.
     Done {
         revoked: "The key is revoked. Nothing accepts it any more.",
+        cluster_added: "The cluster is added. Assign it to people under Users.",
+        cluster_removed: "The cluster is removed.",
+        scaled: "The cluster was told. The pods follow.",
+        restarted: "The restart has begun.",
     }
 }
 
@@ -62,6 +64,10 @@ impl Done {
     pub(in crate::pages) fn said(&self, code: &str) -> Option<&'static str> {
         match code {
             "revoked" => Some(self.revoked),
+            "cluster-added" => Some(self.cluster_added),
+            "cluster-removed" => Some(self.cluster_removed),
+            "scaled" => Some(self.scaled),
+            "restarted" => Some(self.restarted),
             _ => None,
         }
     }
@@ -119,6 +125,5 @@ texts! {
         refused: "The name or the password is wrong, or the account is disabled.",
         wrong_code: "The code is wrong, too old, or was used before. Take the next one.",
         over: "That took too long. Sign in again.",
-        needs_cookie: "Your browser did not keep this server's cookie. Allow cookies, and open the server by https://.",
     }
 }

@@ -54,7 +54,6 @@ texts! {
         revoke_final: "This cannot be undone.",
         revoke_action: "Revoke key",
         revoking: "Revoking…",
-        everything: "everything, in every cluster",
         nowhere: "nothing yet: no cluster is assigned to you",
         all_namespaces: "all namespaces",
         every_cluster: "every cluster",

@@ -3,12 +3,14 @@
 //! Nothing here knows of markup; `{}` stands where a page puts a value.
 
 mod audit;
+mod clusters;
 mod general;
 mod keys;
 mod people;
 
 use actix_web::HttpRequest;
 pub(super) use audit::Audit;
+pub(super) use clusters::Clusters;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
@@ -42,6 +44,7 @@ pub(super) struct Texts {
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
     pub(super) audit: Audit,
+    pub(super) clusters: Clusters,
     pub(super) verify: Verify,
 }
 
@@ -55,6 +58,7 @@ pub(super) const EN: Texts = Texts {
     sign_in: SignIn::EN,
     keys: Keys::EN,
     audit: Audit::EN,
+    clusters: Clusters::EN,
     verify: Verify::EN,
 };
 
