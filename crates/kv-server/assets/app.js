@@ -40,7 +40,7 @@
     button.addEventListener("click", async () => {
       const source = document.getElementById(button.dataset.copy);
       try {
-        await navigator.clipboard.writeText(source.textContent);
+        await navigator.clipboard.writeText(source.innerText);
       } catch { // over plain http there is no clipboard: copy a selection
         getSelection().selectAllChildren(source);
         if (!document.execCommand("copy")) return; // it stays selected, for Ctrl+C

@@ -150,7 +150,7 @@ pub async fn health(
             span { (parts::pill(Tone::Bad, t.unhealthy)) " " small { (detail) } }
         },
     };
-    Ok(layout::html(StatusCode::OK, layout::bare(reader.texts, &reader.app.assets, &path, shown)))
+    Ok(layout::html(StatusCode::OK, layout::fragment(reader.texts, &reader.app.assets, &path, shown)))
 }
 
 /// Shows the clusters that are registered.
@@ -323,7 +323,7 @@ fn add_dialog(reader: &Reader, typed: Option<&Form>, wrong: &Wrong) -> Markup {
         (context)
         label.check {
             input type="checkbox" name="impersonate" value="yes" checked[!value("impersonate").is_empty()];
-            (t.impersonate)
+            span { (t.impersonate) }
         }
     };
     Dialog {

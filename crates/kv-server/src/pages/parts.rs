@@ -196,14 +196,15 @@ impl Dialog<'_> {
     pub(super) fn markup(&self, reader: &Reader) -> Markup {
         let kind = if self.danger { "btn danger" } else { "btn primary" };
         html! {
-            dialog class=[self.danger.then_some("narrow")] open data-modal aria-labelledby="dialog-title" {
+            dialog class=[self.danger.then_some("narrow")] open data-modal aria-modal="true"
+                aria-labelledby="dialog-title" aria-describedby="dialog-text" {
                 h2 #dialog-title { (self.title) }
-                p { (self.lead) }
+                p #dialog-text { (self.lead) }
                 form method="post" action=(self.action) {
                     (hidden(reader))
                     (self.fields)
                     div.actions {
-                        a.btn href=(self.cancel) data-cancel { (reader.texts.nav.cancel) }
+                        a.btn href=(self.cancel) data-cancel autofocus[self.fields.0.is_empty()] { (reader.texts.nav.cancel) }
                         button class=(kind) data-busy=(self.busy) { (self.button) }
                     }
                 }

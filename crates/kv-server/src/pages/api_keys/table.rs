@@ -105,6 +105,7 @@ pub(in crate::pages) fn keys_table(
     html! {
         div.table {
             table {
+                caption.sr { (t.title) }
                 thead {
                     tr {
                         (head(t.name, Sort::Name))
@@ -127,13 +128,13 @@ fn row(reader: &Reader, Listed { key, state }: &Listed, here: &str) -> Markup {
     html! {
         tr {
             th scope="row" { (key.name) }
-            td data-label=(t.key) { span.mono.dim { (key.prefix) "…" } }
+            td data-label=(t.key) { code.dim.nowrap { (key.prefix) "…" } }
             td.dim data-label=(t.created) { (parts::day(key.created_at)) }
             td data-label=(t.last_used) {
                 @match key.last_used_at {
                     Some(at) => {
                         (parts::distance(reader.texts, at, now))
-                        @if let Some(ip) = &key.last_used_ip { small.mono { (ip) } }
+                        @if let Some(ip) = &key.last_used_ip { " " small.mono { (ip) } }
                     }
                     None => span.dim { (reader.texts.states.never_used) },
                 }
