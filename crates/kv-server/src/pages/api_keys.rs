@@ -376,7 +376,7 @@ fn once(reader: &Reader, request: &HttpRequest, cluster: &str, created: &Created
         }
     };
     html! {
-        dialog open data-modal aria-modal="true" aria-labelledby="dialog-title" {
+        dialog.wide open data-modal aria-modal="true" aria-labelledby="dialog-title" {
             h2 #dialog-title { (said(t.ready, &created.name)) }
             p { (t.once) }
             div.copy {

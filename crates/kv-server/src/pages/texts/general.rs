@@ -84,8 +84,8 @@ texts! {
         broken: "Something went wrong here",
         signed_out: "You are not signed in, or no longer.",
         unavailable: "The server cannot reach its database right now. Nothing was done. Try again in a moment.",
-        unconfirmed: "Not confirmed: the server lost touch with its database on the way. It may have been done or not. \
-                      Look, and try again.",
+        unconfirmed: "Not confirmed: the server lost touch with its database on the way. If you changed something, it may \
+                      have been done or not. Look, and try again.",
         wait: "You are faster than your rate limit allows, or failed too often. Wait a moment, then try again.",
         request: "Request {}: name it when you ask whoever runs this server.",
         home: "To the start page",
