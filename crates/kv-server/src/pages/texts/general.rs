@@ -54,6 +54,9 @@ texts! {
     /// What was just done.
     Done {
         revoked: "The key is revoked. Nothing accepts it any more.",
+        factor_off: "Your second factor is off, and your other sessions have ended.",
+        session_ended: "The session has ended.",
+        password: "Your password is changed, and every session has ended. Sign in with the new one.",
     }
 }
 
@@ -62,6 +65,9 @@ impl Done {
     pub(in crate::pages) fn said(&self, code: &str) -> Option<&'static str> {
         match code {
             "revoked" => Some(self.revoked),
+            "factor-off" => Some(self.factor_off),
+            "session-ended" => Some(self.session_ended),
+            "password" => Some(self.password),
             _ => None,
         }
     }

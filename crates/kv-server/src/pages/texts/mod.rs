@@ -5,11 +5,13 @@
 mod general;
 mod keys;
 mod people;
+mod security;
 
 use actix_web::HttpRequest;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
+pub(super) use security::{Codes, EndSession, Factor, Password, Security};
 use std::fmt::Display;
 
 /// Makes a struct of texts and its English value.
@@ -40,6 +42,11 @@ pub(super) struct Texts {
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
     pub(super) verify: Verify,
+    pub(super) security: Security,
+    pub(super) factor: Factor,
+    pub(super) codes: Codes,
+    pub(super) end_session: EndSession,
+    pub(super) password: Password,
 }
 
 /// English.
@@ -52,6 +59,11 @@ pub(super) const EN: Texts = Texts {
     sign_in: SignIn::EN,
     keys: Keys::EN,
     verify: Verify::EN,
+    security: Security::EN,
+    factor: Factor::EN,
+    codes: Codes::EN,
+    end_session: EndSession::EN,
+    password: Password::EN,
 };
 
 /// The texts for whoever asks. There is one language so far; a second is chosen here.
