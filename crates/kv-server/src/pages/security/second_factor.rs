@@ -17,6 +17,7 @@ use crate::{
         parts::{self, Dialog},
         reader::Reader,
         sign_in::{add, shown},
+        texts::said,
     },
     routes::no_query,
 };
@@ -171,13 +172,18 @@ fn page(reader: &Reader, status: StatusCode, main: Markup) -> HttpResponse {
         let main = html! {
             h1 { (t.factor.set_up_title) }
             p.sub { (t.factor.required) }
+            @if let Some(done) = reader.done.as_deref().and_then(|code| t.done.said(code)) { (parts::notice(done)) }
             (main)
             form method="post" action="/sign-out" {
                 (hidden(reader))
                 p.hint { (said_as(reader)) " " button.btn.small.plain { (t.nav.sign_out) } }
             }
         };
-        return layout::html(status, layout::bare(t, &reader.app.assets, t.factor.set_up_title, main));
+        let mut response = layout::html(status, layout::bare(t, &reader.app.assets, t.factor.set_up_title, main));
+        if reader.done.is_some() {
+            add(&mut response, &cookies::nothing_done());
+        }
+        return response;
     }
     Page {
         reader,
@@ -194,7 +200,7 @@ fn page(reader: &Reader, status: StatusCode, main: Markup) -> HttpResponse {
 }
 
 fn said_as(reader: &Reader) -> String {
-    crate::pages::texts::said(reader.texts.nav.signed_in_as, reader.name())
+    said(reader.texts.nav.signed_in_as, reader.name())
 }
 
 fn beginning(reader: &Reader, trouble: Option<&str>) -> Markup {
@@ -205,7 +211,7 @@ fn beginning(reader: &Reader, trouble: Option<&str>) -> Markup {
         p.hint { (t.others_end) }
         form method="post" action=(PATH) {
             (hidden(reader))
-            div.field { button.btn.primary data-busy=(t.beginning) { (t.begin) } }
+            (press(reader, t.begin, t.beginning))
         }
     }
 }
@@ -214,14 +220,16 @@ fn beginning(reader: &Reader, trouble: Option<&str>) -> Markup {
 fn once(reader: &Reader, drawn: &totp::Shown) -> Markup {
     let t = &reader.texts.factor;
     html! {
-        p { (t.scan) }
+        (line(reader, t.scan))
         div.qr data-secret data-forget-url=(PATH) role="img" aria-label=(t.picture) {
             (drawing(drawn.qr.expose_secret()))
         }
-        p.hint { (t.typed) }
-        div.secret {
-            code #secret data-secret { (in_groups(drawn.secret.expose_secret())) }
-            button.btn type="button" data-copy="secret" data-copied=(t.copied) hidden { (t.copy) }
+        div.field {
+            p.hint { (t.typed) }
+            div.secret {
+                code #secret data-secret { (in_groups(drawn.secret.expose_secret())) }
+                button.btn type="button" data-copy="secret" data-copied=(t.copied) hidden { (t.copy) }
+            }
         }
         (first_code(reader, None))
     }
@@ -232,9 +240,9 @@ fn again(reader: &Reader, wrong: &Wrong) -> Markup {
     let t = &reader.texts.factor;
     html! {
         (wrong.alert())
-        p { (t.still) }
+        (line(reader, t.still))
         (first_code(reader, wrong.code.then_some(t.wrong_code)))
-        p.hint { a href=(PATH) { (t.again) } }
+        div.field { p.hint { a href=(PATH) { (t.again) } } }
     }
 }
 
@@ -250,8 +258,20 @@ fn first_code(reader: &Reader, error: Option<&str>) -> Markup {
                     aria-describedby=[parts::described("code", t.code_hint, error)];
                 (parts::below("code", t.code_hint, error))
             }
-            div.field { button.btn.primary data-busy=(t.enabling) { (t.enable) } }
+            (press(reader, t.enable, t.enabling))
         }
+    }
+}
+
+/// What is said first. On a page of its own it has a distance to what stands above.
+fn line(reader: &Reader, words: &str) -> Markup {
+    html! { p class=[must_enrol(reader).then_some("hint")] { (words) } }
+}
+
+/// The button of a form. On a page of its own it has its distance already.
+fn press(reader: &Reader, label: &str, busy: &str) -> Markup {
+    html! {
+        div class=[(!must_enrol(reader)).then_some("field")] { button.btn.primary data-busy=(busy) { (label) } }
     }
 }
 
