@@ -158,6 +158,31 @@ routes! {
     "/settings/audit-logs" Page { GET => pages::audit::list }
     "/settings/audit-logs/export" Page { GET => pages::audit::export }
     "/settings/audit-logs/{id}" Page { GET => pages::audit::entry }
+    "/profile/security" Page { GET => pages::security::show }
+    "/profile/security/second-factor" Page {
+        GET => pages::security::second_factor::show,
+        POST => pages::security::second_factor::set_up,
+    }
+    "/profile/security/second-factor/enable" Page {
+        GET => pages::security::second_factor::enable_gone,
+        POST => pages::security::second_factor::enable,
+    }
+    "/profile/security/second-factor/off" Page {
+        GET => pages::security::second_factor::ask_off,
+        POST => pages::security::second_factor::off,
+    }
+    "/profile/security/recovery-codes" Page {
+        GET => pages::security::recovery_codes::ask,
+        POST => pages::security::recovery_codes::renew,
+    }
+    "/profile/security/sessions/{id}/end" Page {
+        GET => pages::security::sessions::ask_to_end,
+        POST => pages::security::sessions::end,
+    }
+    "/profile/security/password" Page {
+        GET => pages::security::password::show,
+        POST => pages::security::password::submit,
+    }
 
     "/healthz" Public { GET => api::health::live }
     "/readyz" Public { GET => api::health::ready }

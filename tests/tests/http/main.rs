@@ -18,6 +18,7 @@ mod kubeconfig;
 mod leaks;
 mod limits;
 mod pages;
+mod pages_security;
 mod passwords;
 mod paths;
 mod processes;

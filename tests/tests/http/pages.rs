@@ -3,7 +3,7 @@
 
 use super::audit::Outage;
 use kv_server::routes::{Access, ROUTES};
-use kv_tests::{Backend, PASSWORD, PATIENCE, TestApp, Visitor, field, on_both};
+use kv_tests::{Backend, PASSWORD, PATIENCE, TestApp, Visitor, between, on_both};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,11 @@ fn key_in(page: &str) -> Option<String> {
     rest.split('<').next().filter(|text| text.starts_with("kv_live_")).map(str::to_owned)
 }
 
+/// The value of a hidden field.
+fn hidden(page: &kv_tests::Answer, name: &str) -> String {
+    between(&page.text(), &format!("name=\"{name}\" value=\""), "\"").remove(0)
+}
+
 async fn make(visitor: &mut Visitor<'_>, name: &str) -> kv_tests::Answer {
     visitor.submit(NEW, &[&[("name", name)][..], &EXPIRY].concat()).await
 }
@@ -38,7 +43,7 @@ async fn make(visitor: &mut Visitor<'_>, name: &str) -> kv_tests::Answer {
 async fn a_key_is_made_seen_once_and_revoked(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
-    let mut ann = Visitor::signed_in(&app, "ann").await;
+    let mut ann = app.browser("ann").await;
     assert!(ann.get(KEYS).await.expect(200).text().contains("You have no keys yet."));
 
     let made = make(&mut ann, "deploy").await.expect(201);
@@ -71,7 +76,7 @@ async fn a_key_is_made_seen_once_and_revoked(backend: Backend) {
 async fn what_is_wrong_stands_beside_its_field(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
-    let mut ann = Visitor::signed_in(&app, "ann").await;
+    let mut ann = app.browser("ann").await;
     make(&mut ann, "deploy").await.expect(201);
     let wrong = |page: &str, name: &str| page.contains(&format!("id=\"{name}-error\""));
 
@@ -102,7 +107,7 @@ async fn what_is_wrong_stands_beside_its_field(backend: Backend) {
 async fn nobody_is_led_to_sign_in_and_back(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
-    let mut nobody = Visitor::new(&app);
+    let mut nobody = app.visitor();
     let led = nobody.get("/profile/api-keys?state=revoked").await;
     assert_eq!((led.status, led.header("location")), (303, "/sign-in?next=%2Fprofile%2Fapi%2Dkeys%3Fstate%3Drevoked"));
     let entries = app.database.count("audit_entries", "action = 'auth.refuse'");
@@ -121,7 +126,7 @@ async fn nobody_is_led_to_sign_in_and_back(backend: Backend) {
     nobody.get("/profile/api-keys").await.expect(200);
 
     for route in ROUTES.iter().filter(|route| route.access == Access::Page && route.method == "GET") {
-        let led = Visitor::new(&app).get(&concrete(route.path)).await;
+        let led = app.visitor().get(&concrete(route.path)).await;
         assert!(led.status == 303 && led.header("location").starts_with("/sign-in"), "{}", route.path);
     }
 }
@@ -140,8 +145,8 @@ fn concrete(path: &str) -> String {
 async fn a_session_that_is_over_sees_nothing_more(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
-    let mut ann = Visitor::signed_in(&app, "ann").await;
-    let mut other = Visitor::signed_in(&app, "ann").await;
+    let mut ann = app.browser("ann").await;
+    let mut other = app.browser("ann").await;
     ann.get(KEYS).await.expect(200);
     let left = ann.submit("/sign-out", &[]).await;
     assert_eq!(left.header("location"), "/sign-in");
@@ -165,10 +170,10 @@ async fn a_second_factor_is_asked_for(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
     let (_, factor) = app.enrol("ann").await;
-    let mut ann = Visitor::new(&app);
+    let mut ann = app.visitor();
     ann.get("/sign-in").await;
     let asked = ann.submit("/sign-in", &[("username", "ann"), ("password", PASSWORD)]).await.expect(200);
-    let challenge = field(&asked.text(), "challenge").expect("a challenge");
+    let challenge = hidden(&asked, "challenge");
     assert!(ann.get(KEYS).await.header("location").starts_with("/sign-in"), "half signed in is not signed in");
     let wrong = ann.submit("/sign-in/code", &[("challenge", &challenge), ("code", "000000")]).await.expect(401);
     assert!(wrong.text().contains("id=\"code-error\""));
@@ -181,8 +186,8 @@ async fn a_second_factor_is_asked_for(backend: Backend) {
 async fn attack_196_a_cookie_is_for_pages_alone(backend: Backend) {
     let app = TestApp::start(backend).await;
     let (_, session, key) = app.someone("ann", "dev", None).await;
-    let ann = Visitor::signed_in(&app, "ann").await;
-    let cookie = format!("__Host-kv_session={}", ann.cookie_named("__Host-kv_session").unwrap());
+    let ann = app.browser("ann").await;
+    let cookie = format!("__Host-kv_session={}", ann.cookie("__Host-kv_session").unwrap());
     for (method, path) in [("GET", "/api/v1/api-keys"), ("POST", "/api/v1/api-keys"), ("GET", "/api/v1/clusters")] {
         let answer = app.request(method, path).header("cookie", cookie.as_str()).send().await;
         assert_eq!(answer.status, 401, "{method} {path}");
@@ -210,7 +215,7 @@ async fn attack_196_a_cookie_is_for_pages_alone(backend: Backend) {
 
 async fn attack_197_names_are_text(backend: Backend) {
     let app = TestApp::start(backend).await;
-    let mut admin = Visitor::signed_in(&app, "admin").await;
+    let mut admin = app.browser("admin").await;
     for name in ["<script>alert(1)</script>", "\"><svg onload=alert(1)>", "javascript:alert(1)", "{{7*7}}${7*7}#{7*7}"]
     {
         make(&mut admin, name).await.expect(201);
@@ -243,10 +248,10 @@ async fn attack_200_forms_of_others_do_nothing(backend: Backend) {
     for name in ["ann", "bob"] {
         app.user(name, "dev").await;
     }
-    let (mut ann, mut bob) = (Visitor::signed_in(&app, "ann").await, Visitor::signed_in(&app, "bob").await);
-    let token = |page: kv_tests::Answer| field(&page.text(), "csrf").unwrap();
+    let (mut ann, mut bob) = (app.browser("ann").await, app.browser("bob").await);
+    let token = |page: kv_tests::Answer| hidden(&page, "csrf");
     let (of_ann, of_bob) = (token(ann.get(NEW).await), token(bob.get(NEW).await));
-    let of_visitor = token(Visitor::new(&app).get("/sign-in").await);
+    let of_visitor = token(app.visitor().get("/sign-in").await);
     let here = format!("http://{}", app.address());
     let fields = [&[("name", "evil")][..], &EXPIRY].concat();
     for (token, origin) in [
@@ -266,20 +271,20 @@ async fn attack_200_forms_of_others_do_nothing(backend: Backend) {
         let answer = ann.submit_as(&concrete(route.path), &[], "", &here).await;
         assert_eq!(answer.status, 403, "{}", route.path);
     }
-    let mut stranger = Visitor::new(&app);
+    let mut stranger = app.visitor();
     let stranger = stranger.submit_as("/sign-in", &[("username", "ann"), ("password", PASSWORD)], "", &here);
     assert!(stranger.await.expect(403).text().contains("did not keep this server's cookie"));
     ann.submit_as(NEW, &[&fields[..], &[("admin", "1")]].concat(), &of_ann, &here).await.expect(400);
     ann.submit_as(NEW, &[&fields[..], &[("name", "twice")]].concat(), &of_ann, &here).await.expect(400);
     let json =
-        app.post(NEW).header("cookie", format!("__Host-kv_session={}", ann.cookie_named("__Host-kv_session").unwrap()));
+        app.post(NEW).header("cookie", format!("__Host-kv_session={}", ann.cookie("__Host-kv_session").unwrap()));
     json.header("origin", here.as_str()).body("application/json", "{}").send().await.expect(415);
     ann.submit_as(NEW, &fields, &of_ann, &here).await.expect(201);
 }
 
 async fn attack_201_no_answer_is_framed(backend: Backend) {
     let app = TestApp::start(backend).await;
-    let mut admin = Visitor::signed_in(&app, "admin").await;
+    let mut admin = app.browser("admin").await;
     let page = admin.get(KEYS).await.expect(200);
     let style = page.text().split('"').find(|part| part.ends_with("/app.css")).unwrap().to_owned();
     let served = app.get(&style).send().await.expect(200);
@@ -301,7 +306,7 @@ async fn attack_201_no_answer_is_framed(backend: Backend) {
 async fn attack_204_what_is_not_confirmed_is_not_said_to_be_done(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.user("ann", "dev").await;
-    let mut ann = Visitor::signed_in(&app, "ann").await;
+    let mut ann = app.browser("ann").await;
     make(&mut ann, "deploy").await.expect(201);
     let table = ann.get(KEYS).await.text();
     let revoke = table.split('"').find(|part| part.ends_with("/revoke")).unwrap().to_owned();

@@ -14,6 +14,7 @@ mod form;
 mod layout;
 mod parts;
 mod reader;
+pub mod security;
 pub mod sign_in;
 mod texts;
 pub mod verify;

@@ -56,6 +56,9 @@ texts! {
         cluster_removed: "The cluster is removed.",
         scaled: "The cluster was told. The pods follow.",
         restarted: "The restart has begun.",
+        factor_off: "Your second factor is off, and your other sessions have ended.",
+        session_ended: "The session has ended.",
+        password: "Your password is changed, and every session has ended. Sign in with the new one.",
     }
 }
 
@@ -68,6 +71,9 @@ impl Done {
             "cluster-removed" => Some(self.cluster_removed),
             "scaled" => Some(self.scaled),
             "restarted" => Some(self.restarted),
+            "factor-off" => Some(self.factor_off),
+            "session-ended" => Some(self.session_ended),
+            "password" => Some(self.password),
             _ => None,
         }
     }

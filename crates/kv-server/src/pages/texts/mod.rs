@@ -7,6 +7,7 @@ mod clusters;
 mod general;
 mod keys;
 mod people;
+mod security;
 
 use actix_web::HttpRequest;
 pub(super) use audit::Audit;
@@ -14,6 +15,7 @@ pub(super) use clusters::Clusters;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
+pub(super) use security::{Codes, EndSession, Factor, Password, Security};
 use std::fmt::Display;
 
 /// Makes a struct of texts and its English value.
@@ -46,6 +48,11 @@ pub(super) struct Texts {
     pub(super) audit: Audit,
     pub(super) clusters: Clusters,
     pub(super) verify: Verify,
+    pub(super) security: Security,
+    pub(super) factor: Factor,
+    pub(super) codes: Codes,
+    pub(super) end_session: EndSession,
+    pub(super) password: Password,
 }
 
 /// English.
@@ -60,6 +67,11 @@ pub(super) const EN: Texts = Texts {
     audit: Audit::EN,
     clusters: Clusters::EN,
     verify: Verify::EN,
+    security: Security::EN,
+    factor: Factor::EN,
+    codes: Codes::EN,
+    end_session: EndSession::EN,
+    password: Password::EN,
 };
 
 /// The texts for whoever asks. There is one language so far; a second is chosen here.
