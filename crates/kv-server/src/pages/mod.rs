@@ -12,8 +12,11 @@ mod form;
 mod layout;
 mod parts;
 mod reader;
+pub mod roles;
+mod settings;
 pub mod sign_in;
 mod texts;
+pub mod users;
 pub mod verify;
 
 pub use cookies::present;

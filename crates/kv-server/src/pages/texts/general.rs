@@ -54,6 +54,19 @@ texts! {
     /// What was just done.
     Done {
         revoked: "The key is revoked. Nothing accepts it any more.",
+        user_made: "The user is made. Assign clusters to them next.",
+        user_deleted: "The user is deleted, with their keys and sessions.",
+        user_disabled: "The user is disabled. Their sessions are over and their keys revoked.",
+        user_enabled: "The user is enabled, and can sign in again.",
+        role_given: "The role is saved. It counts from their next request on.",
+        assigned: "The assignment is saved. It counts from their next request on.",
+        unassigned: "The assignment is removed. Nothing of theirs runs there any more that they may not do.",
+        password_reset: "The password is reset. Their sessions are over.",
+        factor_reset: "The second factor is reset. Their sessions are over.",
+        session_ended: "The session is over.",
+        role_made: "The role is made. Nobody holds it yet.",
+        role_changed: "The role is saved. It counts for everybody who holds it from their next request on.",
+        role_deleted: "The role is deleted.",
     }
 }
 
@@ -62,6 +75,19 @@ impl Done {
     pub(in crate::pages) fn said(&self, code: &str) -> Option<&'static str> {
         match code {
             "revoked" => Some(self.revoked),
+            "user-made" => Some(self.user_made),
+            "user-deleted" => Some(self.user_deleted),
+            "user-disabled" => Some(self.user_disabled),
+            "user-enabled" => Some(self.user_enabled),
+            "role-given" => Some(self.role_given),
+            "assigned" => Some(self.assigned),
+            "unassigned" => Some(self.unassigned),
+            "password-reset" => Some(self.password_reset),
+            "factor-reset" => Some(self.factor_reset),
+            "session-ended" => Some(self.session_ended),
+            "role-made" => Some(self.role_made),
+            "role-changed" => Some(self.role_changed),
+            "role-deleted" => Some(self.role_deleted),
             _ => None,
         }
     }

@@ -5,12 +5,16 @@
 mod general;
 mod keys;
 mod people;
+mod roles;
+mod users;
 
 use actix_web::HttpRequest;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
+pub(super) use roles::Roles;
 use std::fmt::Display;
+pub(super) use users::{UserDialogs, Users};
 
 /// Makes a struct of texts and its English value.
 macro_rules! texts {
@@ -40,6 +44,9 @@ pub(super) struct Texts {
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
     pub(super) verify: Verify,
+    pub(super) users: Users,
+    pub(super) user_dialogs: UserDialogs,
+    pub(super) roles: Roles,
 }
 
 /// English.
@@ -52,6 +59,9 @@ pub(super) const EN: Texts = Texts {
     sign_in: SignIn::EN,
     keys: Keys::EN,
     verify: Verify::EN,
+    users: Users::EN,
+    user_dialogs: UserDialogs::EN,
+    roles: Roles::EN,
 };
 
 /// The texts for whoever asks. There is one language so far; a second is chosen here.
