@@ -34,7 +34,7 @@ pub use factor::Factor;
 pub use kubectl::{Kubectl, Said};
 pub use kv_store::testing::{Backend, TestDatabase};
 pub use link::{Direction, Link, Manner};
-pub use pages::{Visitor, field};
+pub use pages::{Visitor, between};
 pub use postgres::{Node, Postgres};
 pub use process::{Ended, Process};
 pub use socket::{Socket, websocket};

@@ -1,129 +1,115 @@
-//! A visitor: a browser as far as forms and cookies go, played by the test.
-//!
-//! It runs no script and follows no redirect by itself: where it is led is for the test to see.
+//! A browser without a screen and without scripts: it keeps cookies, and sends the forms of the pages it has seen.
 
-use crate::{Answer, Factor, PASSWORD, TestApp};
-use std::collections::BTreeMap;
+use crate::{Answer, PASSWORD, TestApp};
+use std::{collections::BTreeMap, fmt::Write as _};
 
-/// A browser at the pages of a server.
+/// Somebody at a browser.
 #[derive(Debug)]
 pub struct Visitor<'a> {
     app: &'a TestApp,
     cookies: BTreeMap<String, String>,
-    /// What stood in the forms of the last page.
-    token: Option<String>,
+    /// From the last page that had a form.
+    token: String,
+    agent: String,
 }
 
-impl<'a> Visitor<'a> {
-    /// One who has not signed in.
+impl TestApp {
+    /// Somebody at a browser that has seen nothing yet.
     #[must_use]
-    pub fn new(app: &'a TestApp) -> Self {
-        Self { app, cookies: BTreeMap::new(), token: None }
+    pub fn visitor(&self) -> Visitor<'_> {
+        Visitor { app: self, cookies: BTreeMap::new(), token: String::new(), agent: "test/1".into() }
     }
 
-    /// One who has signed in, without a second factor.
+    /// Somebody who has signed in with their password.
     ///
     /// # Panics
     /// Where that is refused.
-    pub async fn signed_in(app: &'a TestApp, name: &str) -> Self {
-        let mut visitor = Self::new(app);
-        visitor.submit("/sign-in", &[("username", name), ("password", PASSWORD)]).await.expect(303);
+    pub async fn browser(&self, name: &str) -> Visitor<'_> {
+        let mut visitor = self.visitor();
+        visitor.sign_in(name, PASSWORD).await.expect(303);
         visitor
     }
+}
 
-    /// One who has signed in with both factors.
+impl Visitor<'_> {
+    /// With another browser.
+    #[must_use]
+    pub fn named(self, agent: &str) -> Self {
+        Self { agent: agent.into(), ..self }
+    }
+
+    /// Signs in, as far as a password goes.
     ///
     /// # Panics
-    /// Where that is refused.
-    pub async fn signed_in_with(app: &'a TestApp, name: &str, factor: &Factor) -> Self {
-        let mut visitor = Self::new(app);
-        let asked = visitor.submit("/sign-in", &[("username", name), ("password", PASSWORD)]).await.expect(200);
-        let challenge = field(&asked.text(), "challenge").expect("a challenge in the page");
-        let code = factor.next_code(app).await;
-        visitor.submit("/sign-in/code", &[("challenge", &challenge), ("code", &code)]).await.expect(303);
-        visitor
+    /// Where there is no page for it.
+    pub async fn sign_in(&mut self, name: &str, password: &str) -> Answer {
+        self.get("/sign-in").await.expect(200);
+        self.submit("/sign-in", &[("username", name), ("password", password)]).await
     }
 
-    /// Asks for a page.
+    /// Opens a page.
     pub async fn get(&mut self, path: &str) -> Answer {
-        let answer = self.app.get(path).header("cookie", self.cookie()).send().await;
-        self.keep(&answer);
+        let answer = self.dressed(self.app.get(path)).send().await;
+        self.look_at(&answer);
         answer
     }
 
-    /// Sends a form to where it stands, with what the last page had in its forms; asks for that page first where there was
-    /// none.
-    ///
-    /// # Panics
-    /// Where the page has no form.
+    /// Sends a form of the last page to a path.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        if self.token.is_none() {
-            self.get(path).await;
-        }
-        let token = self.token.clone().expect("a page with a form");
-        self.submit_as(path, fields, &token, &format!("http://{}", self.app.address())).await
-    }
-
-    /// The same with another token and from another origin.
-    pub async fn submit_as(&mut self, path: &str, fields: &[(&str, &str)], token: &str, origin: &str) -> Answer {
-        let mut body = format!("csrf={}", encoded(token));
-        for (name, value) in fields {
-            body.push_str(&format!("&{}={}", encoded(name), encoded(value)));
-        }
-        let request = self.app.post(path).header("cookie", self.cookie()).header("origin", origin);
+        let body =
+            [("csrf", self.token.as_str())].iter().chain(fields).fold(String::new(), |mut body, (name, value)| {
+                let _ = write!(body, "{}{}={}", if body.is_empty() { "" } else { "&" }, encoded(name), encoded(value));
+                body
+            });
+        let origin = format!("http://{}", self.app.address());
+        let request = self.dressed(self.app.post(path)).header("origin", origin);
         let answer = request.body("application/x-www-form-urlencoded", body).send().await;
-        self.keep(&answer);
+        self.look_at(&answer);
         answer
     }
 
-    /// Follows a redirect.
-    ///
-    /// # Panics
-    /// Where the answer is none.
-    pub async fn follow(&mut self, answer: &Answer) -> Answer {
-        assert_eq!(answer.status, 303, "{}", answer.text());
-        let there = answer.header("location").to_owned();
-        self.get(&there).await
-    }
-
-    /// A cookie's value.
+    /// Whether it has a cookie.
     #[must_use]
-    pub fn cookie_named(&self, name: &str) -> Option<&str> {
-        self.cookies.get(name).map(String::as_str)
+    pub fn has_cookie(&self, name: &str) -> bool {
+        self.cookies.contains_key(name)
     }
 
-    fn cookie(&self) -> String {
-        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join("; ")
+    fn dressed(&self, request: crate::Request) -> crate::Request {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        request.header("cookie", cookies.join("; ")).header("user-agent", self.agent.as_str())
     }
 
-    fn keep(&mut self, answer: &Answer) {
-        for set in answer.headers.get_all("set-cookie") {
-            let (pair, attributes) = set.to_str().unwrap().split_once(';').unwrap_or_default();
-            let (name, value) = pair.split_once('=').unwrap();
-            match attributes.contains("Max-Age=0") {
-                true => self.cookies.remove(name),
-                false => self.cookies.insert(name.to_owned(), value.to_owned()),
-            };
-            // Forms go with the cookie they were written for.
-            if name != "__Host-kv_done" {
-                self.token = None;
+    fn look_at(&mut self, answer: &Answer) {
+        for cookie in answer.headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().unwrap_or_default();
+            let Some((name, rest)) = cookie.split_once('=') else { continue };
+            let value = rest.split(';').next().unwrap_or_default();
+            if rest.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.into(), value.into());
             }
         }
-        if let Some(token) = field(&answer.text(), "csrf") {
-            self.token = Some(token);
+        if let Some(token) = between(&answer.text(), "name=\"csrf\" value=\"", "\"").first() {
+            self.token.clone_from(token);
         }
     }
 }
 
-/// The value of a hidden field of a page.
+/// Every piece of a page between two others.
 #[must_use]
-pub fn field(page: &str, name: &str) -> Option<String> {
-    let (_, rest) = page.split_once(&format!(r#"name="{name}" value=""#))?;
-    rest.split('"').next().map(str::to_owned)
+pub fn between(page: &str, before: &str, after: &str) -> Vec<String> {
+    let pieces = page.split(before).skip(1);
+    pieces.filter_map(|rest| rest.split(after).next()).map(str::to_owned).collect()
 }
 
 fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
 }
