@@ -30,7 +30,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
-    KeyId, KeyState,
+    KeyId,
     action::CreateApiKey,
     audit::{Event, Target},
 };
@@ -390,16 +390,5 @@ fn once(reader: &Reader, request: &HttpRequest, cluster: &str, created: &Created
             (snippet("kubectl", &kubectl))
             div.actions { a.btn.primary href=(HERE) data-forget { (t.stored) } }
         }
-    }
-}
-
-/// A key's state in a word.
-pub(super) fn state_pill(reader: &Reader, state: KeyState) -> Markup {
-    let t = &reader.texts.states;
-    match state {
-        KeyState::Active => parts::pill(parts::Tone::Good, t.active),
-        KeyState::Expiring => parts::pill(parts::Tone::Warning, t.expiring),
-        KeyState::Expired => parts::pill(parts::Tone::Bad, t.expired),
-        KeyState::Revoked => parts::pill(parts::Tone::Plain, t.revoked),
     }
 }

@@ -14,9 +14,12 @@ mod form;
 mod layout;
 mod parts;
 mod reader;
+pub mod roles;
 pub mod security;
+mod settings;
 pub mod sign_in;
 mod texts;
+pub mod users;
 pub mod verify;
 pub mod workloads;
 

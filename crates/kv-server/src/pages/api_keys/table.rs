@@ -2,7 +2,6 @@
 //!
 //! Nothing is loaded here.
 
-use super::state_pill;
 use crate::{
     api::api_keys::EffectivePermissions,
     operations::list_api_keys::Listed,
@@ -185,4 +184,15 @@ pub(super) fn what_it_can(texts: &Texts, rights: &EffectivePermissions) -> Strin
         format!("{cluster} ({namespaces})")
     });
     format!("{} {}", said(t.on, &rights.role), places.collect::<Vec<_>>().join(", "))
+}
+
+/// A key's state in a word.
+fn state_pill(reader: &Reader, state: KeyState) -> Markup {
+    let t = &reader.texts.states;
+    match state {
+        KeyState::Active => parts::pill(parts::Tone::Good, t.active),
+        KeyState::Expiring => parts::pill(parts::Tone::Warning, t.expiring),
+        KeyState::Expired => parts::pill(parts::Tone::Bad, t.expired),
+        KeyState::Revoked => parts::pill(parts::Tone::Plain, t.revoked),
+    }
 }

@@ -24,6 +24,7 @@ texts! {
         signed_in_as: "Signed in as {}",
         cancel: "Cancel",
         more: "Next page",
+        first: "First page",
     }
 }
 
@@ -59,6 +60,18 @@ texts! {
         factor_off: "Your second factor is off, and your other sessions have ended.",
         session_ended: "The session has ended.",
         password: "Your password is changed, and every session has ended. Sign in with the new one.",
+        user_made: "The user is made. Assign clusters to them next.",
+        user_deleted: "The user is deleted, with their keys and sessions.",
+        user_disabled: "The user is disabled. Their sessions are over and their keys revoked.",
+        user_enabled: "The user is enabled, and can sign in again.",
+        role_given: "The role is saved. It counts from their next request on.",
+        assigned: "The assignment is saved. It counts from their next request on.",
+        unassigned: "The assignment is removed. Nothing of theirs runs there any more that they may not do.",
+        password_reset: "The password is reset. Their sessions are over.",
+        factor_reset: "The second factor is reset. Their sessions are over.",
+        role_made: "The role is made. Nobody holds it yet.",
+        role_changed: "The role is saved. It counts for everybody who holds it from their next request on.",
+        role_deleted: "The role is deleted.",
     }
 }
 
@@ -74,6 +87,18 @@ impl Done {
             "factor-off" => Some(self.factor_off),
             "session-ended" => Some(self.session_ended),
             "password" => Some(self.password),
+            "user-made" => Some(self.user_made),
+            "user-deleted" => Some(self.user_deleted),
+            "user-disabled" => Some(self.user_disabled),
+            "user-enabled" => Some(self.user_enabled),
+            "role-given" => Some(self.role_given),
+            "assigned" => Some(self.assigned),
+            "unassigned" => Some(self.unassigned),
+            "password-reset" => Some(self.password_reset),
+            "factor-reset" => Some(self.factor_reset),
+            "role-made" => Some(self.role_made),
+            "role-changed" => Some(self.role_changed),
+            "role-deleted" => Some(self.role_deleted),
             _ => None,
         }
     }

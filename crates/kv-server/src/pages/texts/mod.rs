@@ -7,7 +7,9 @@ mod clusters;
 mod general;
 mod keys;
 mod people;
+mod roles;
 mod security;
+mod users;
 
 use actix_web::HttpRequest;
 pub(super) use audit::Audit;
@@ -15,8 +17,10 @@ pub(super) use clusters::Clusters;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
+pub(super) use roles::Roles;
 pub(super) use security::{Codes, EndSession, Factor, Password, Security};
 use std::fmt::Display;
+pub(super) use users::{UserDialogs, Users};
 
 /// Makes a struct of texts and its English value.
 macro_rules! texts {
@@ -53,6 +57,9 @@ pub(super) struct Texts {
     pub(super) codes: Codes,
     pub(super) end_session: EndSession,
     pub(super) password: Password,
+    pub(super) users: Users,
+    pub(super) user_dialogs: UserDialogs,
+    pub(super) roles: Roles,
 }
 
 /// English.
@@ -72,6 +79,9 @@ pub(super) const EN: Texts = Texts {
     codes: Codes::EN,
     end_session: EndSession::EN,
     password: Password::EN,
+    users: Users::EN,
+    user_dialogs: UserDialogs::EN,
+    roles: Roles::EN,
 };
 
 /// The texts for whoever asks. There is one language so far; a second is chosen here.
