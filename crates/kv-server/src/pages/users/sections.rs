@@ -8,7 +8,7 @@ use crate::{
     pages::{
         api_keys::{Tab, TableQuery, keys_table},
         layout::hidden,
-        parts::{self, Field},
+        parts,
         reader::Reader,
         settings::Select,
         texts::said,
@@ -84,8 +84,11 @@ pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> 
     let may = known.assignable && reader.may::<AssignUser>();
     let takes = known.assignable && reader.may::<UnassignUser>();
     let wrong = typed.cluster_error.is_some() || typed.namespaces_error.is_some();
+    let asks = wrong || (may && !reader.owes_code::<AssignUser>());
     let body = html! {
-        @if known.lines.is_empty() { p.dim { (t.none_assigned) } } @else {
+        @if known.lines.is_empty() {
+            @if !asks { p.dim { (t.none_assigned) } }
+        } @else {
             div.table {
                 table {
                     caption.sr { (t.assignments) }
@@ -119,7 +122,7 @@ pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> 
                 }
             }
         }
-        @if wrong || (may && !reader.owes_code::<AssignUser>()) { (new_assignment(reader, known, typed)) }
+        @if asks { (new_assignment(reader, known, typed)) }
         @else if may { p.pager { a.btn href={ (here) "/assignments/new" } { (t.assign) } } }
     };
     let hint = if known.user.role.reaches_everything() { t.assignments_admin } else { t.assignments_hint };
@@ -139,20 +142,28 @@ fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
     if !options.iter().any(|(value, _)| *value == cluster) {
         options.push((cluster, cluster));
     }
-    let wrong_names = typed.namespaces_error.as_deref();
+    let wrong = typed.namespaces_error.as_deref();
     html! {
-        form.row.spaced method="post" action={ (known.address()) "/assignments/new" } {
+        form.row method="post" action={ (known.address()) "/assignments/new" } {
             (hidden(reader))
             (Select {
                 name: "cluster", label: t.cluster, options, value: cluster, error: typed.cluster_error.as_deref(),
-                first: typed.place.is_some() && wrong_names.is_none(),
+                first: typed.place.is_some() && wrong.is_none(),
             })
-            (Field {
-                name: "namespaces", label: t.namespaces, value: namespaces, hint: t.namespaces_hint, error: wrong_names,
-                optional: true, first: wrong_names.is_some(), ..Field::default()
-            })
+            div.field {
+                label for="namespaces" { (t.namespaces) }
+                input #namespaces name="namespaces" value=(namespaces) placeholder=(t.all_namespaces) autocomplete="off"
+                    autocapitalize="none" spellcheck="false" autofocus[wrong.is_some()]
+                    aria-invalid=[wrong.map(|_| "true")] aria-describedby={
+                        @if wrong.is_some() { "namespaces-error " }
+                        "namespaces-hint"
+                    };
+                (parts::below("namespaces", "", wrong))
+            }
             button.btn data-busy=(t.adding) { (t.add) }
         }
+        // Below the line, so that its fields stand side by side.
+        p #namespaces-hint.hint { (t.namespaces_hint) }
     }
 }
 
