@@ -56,16 +56,36 @@ impl Visitor<'_> {
 
     /// Sends a form of the last page to a path.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body =
-            [("csrf", self.token.as_str())].iter().chain(fields).fold(String::new(), |mut body, (name, value)| {
-                let _ = write!(body, "{}{}={}", if body.is_empty() { "" } else { "&" }, encoded(name), encoded(value));
-                body
-            });
-        let origin = format!("http://{}", self.app.address());
+        let (token, origin) = (self.token.clone(), format!("http://{}", self.app.address()));
+        self.submit_as(path, fields, &token, &origin).await
+    }
+
+    /// The same with another token, and from another origin.
+    pub async fn submit_as(&mut self, path: &str, fields: &[(&str, &str)], token: &str, origin: &str) -> Answer {
+        let body = [("csrf", token)].iter().chain(fields).fold(String::new(), |mut body, (name, value)| {
+            let _ = write!(body, "{}{}={}", if body.is_empty() { "" } else { "&" }, encoded(name), encoded(value));
+            body
+        });
         let request = self.dressed(self.app.post(path)).header("origin", origin);
         let answer = request.body("application/x-www-form-urlencoded", body).send().await;
         self.look_at(&answer);
         answer
+    }
+
+    /// Follows a redirect.
+    ///
+    /// # Panics
+    /// Where the answer is none.
+    pub async fn follow(&mut self, answer: &Answer) -> Answer {
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let there = answer.header("location").to_owned();
+        self.get(&there).await
+    }
+
+    /// A cookie's value.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.get(name).map(String::as_str)
     }
 
     /// Whether it has a cookie.

@@ -18,6 +18,8 @@ mod kubeconfig;
 mod leaks;
 mod limits;
 mod passwords;
+mod pages_roles;
+mod pages_users;
 mod paths;
 mod processes;
 mod registering;
