@@ -193,6 +193,53 @@ routes! {
     "/settings/roles/{name}/edit" Page { GET => pages::roles::edit::edit, POST => pages::roles::edit::change }
     "/settings/roles/{name}/delete" Page { GET => pages::roles::edit::ask_to_delete, POST => pages::roles::edit::delete }
 
+    "/clusters" Page { GET => pages::clusters::list }
+    "/clusters/{cluster}" Page { GET => pages::workloads::namespaces }
+    "/clusters/{cluster}/health" Page { GET => pages::clusters::health }
+    "/clusters/{cluster}/namespaces/{namespace}" Page { GET => pages::workloads::workloads }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/scale" Page {
+        GET => pages::workloads::ask_to_scale,
+        POST => pages::workloads::scale,
+    }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/restart" Page {
+        GET => pages::workloads::ask_to_restart,
+        POST => pages::workloads::restart,
+    }
+    "/settings/clusters" Page { GET => pages::clusters::settings }
+    "/settings/clusters/new" Page { GET => pages::clusters::new, POST => pages::clusters::create }
+    "/settings/clusters/{cluster}/remove" Page {
+        GET => pages::clusters::ask_to_remove,
+        POST => pages::clusters::remove,
+    }
+    "/settings/audit-logs" Page { GET => pages::audit::list }
+    "/settings/audit-logs/export" Page { GET => pages::audit::export }
+    "/settings/audit-logs/{id}" Page { GET => pages::audit::entry }
+    "/profile/security" Page { GET => pages::security::show }
+    "/profile/security/second-factor" Page {
+        GET => pages::security::second_factor::show,
+        POST => pages::security::second_factor::set_up,
+    }
+    "/profile/security/second-factor/enable" Page {
+        GET => pages::security::second_factor::enable_gone,
+        POST => pages::security::second_factor::enable,
+    }
+    "/profile/security/second-factor/off" Page {
+        GET => pages::security::second_factor::ask_off,
+        POST => pages::security::second_factor::off,
+    }
+    "/profile/security/recovery-codes" Page {
+        GET => pages::security::recovery_codes::ask,
+        POST => pages::security::recovery_codes::renew,
+    }
+    "/profile/security/sessions/{id}/end" Page {
+        GET => pages::security::sessions::ask_to_end,
+        POST => pages::security::sessions::end,
+    }
+    "/profile/security/password" Page {
+        GET => pages::security::password::show,
+        POST => pages::security::password::submit,
+    }
+
     "/healthz" Public { GET => api::health::live }
     "/readyz" Public { GET => api::health::ready }
     "/api/v1/openapi.json" Public { GET => api::openapi::document }

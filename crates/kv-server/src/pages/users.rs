@@ -151,9 +151,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     let (name, role) = (form.text("name"), form.text("role"));
     let password = || form.ticked("password").then(|| form.secret("password"));
     let made = caller
-        .act(event, users(), async |view| {
-            create_user::create_user(&caller.acting(view), name, role, password()).await
-        })
+        .act(event, users(), async |view| create_user::create_user(&caller.acting(view), name, role, password()).await)
         .await;
     match made {
         Ok(user) => Ok(done_at(&format!("{HERE}/{}", user.id), "user-made")),

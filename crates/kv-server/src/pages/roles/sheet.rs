@@ -60,9 +60,8 @@ impl Typed {
         let mut grants = BTreeSet::new();
         for text in self.ticked.iter().map(String::as_str).chain(lines) {
             let shown: String = text.chars().take(80).collect();
-            let pattern: Pattern = text
-                .parse()
-                .map_err(|_| Wrong { more: Some(said(t.malformed, shown)), ..Wrong::default() })?;
+            let pattern: Pattern =
+                text.parse().map_err(|_| Wrong { more: Some(said(t.malformed, shown)), ..Wrong::default() })?;
             grants.insert(pattern);
         }
         Ok(grants.into_iter().collect())
@@ -171,7 +170,8 @@ mod tests {
             ticked: ticked.iter().map(|&text| text.to_owned()).collect(),
             more: more.to_owned(),
         };
-        let texts = |typed: &Typed| typed.grants(&EN.roles).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let texts =
+            |typed: &Typed| typed.grants(&EN.roles).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
         let all = texts(&typed(&["pods:read"], " pods:*\r\n\r\npods:read\n")).unwrap();
         assert_eq!(all, ["pods:*", "pods:read"]);
         for more in ["pods", "Pods:read", "pods:read deployments:read"] {

@@ -13,12 +13,7 @@ use crate::{
     failure::Failure,
     operations::{revoke_api_key, sessions},
     pages::{
-        api_keys::revoke_lead,
-        error::see_other,
-        form::Form,
-        parts::Dialog,
-        reader::Reader,
-        settings::done_at,
+        api_keys::revoke_lead, error::see_other, form::Form, parts::Dialog, reader::Reader, settings::done_at,
         texts::said,
     },
     routes::no_query,

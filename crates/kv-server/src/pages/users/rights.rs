@@ -159,7 +159,11 @@ impl Taken {
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn ask_to_unassign(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+pub async fn ask_to_unassign(
+    caller: Caller,
+    request: HttpRequest,
+    path: Path<String>,
+) -> Result<HttpResponse, Failure> {
     let taken: Taken = query(&request)?;
     ask::<UnassignUser>(&caller, &request, &path, |reader, known| {
         let there = known.lines.iter().any(|line| line.cluster.as_deref() == taken.cluster());

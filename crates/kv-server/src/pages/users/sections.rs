@@ -257,9 +257,8 @@ pub(super) fn client(reader: &Reader, session: &SessionRecord) -> String {
         ("Linux", "Linux"),
     ];
     let said_by = &session.user_agent;
-    let named = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(mark, _)| said_by.contains(mark)).map(|(_, name)| *name)
-    };
+    let named =
+        |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| said_by.contains(mark)).map(|(_, name)| *name);
     match (named(&BROWSERS), named(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser}, {system}"),
         (Some(browser), None) => browser.into(),

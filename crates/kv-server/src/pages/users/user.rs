@@ -28,7 +28,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
     KeyState,
     action::{
-        ChangeUser, DeleteUser, ListUserApiKeys, ListUserSessions, OwnAction, ResetPassword, ResetSecondFactor, ShowUser,
+        ChangeUser, DeleteUser, ListUserApiKeys, ListUserSessions, OwnAction, ResetPassword, ResetSecondFactor,
+        ShowUser,
     },
     audit::Target,
     grant::{may_give_role, may_govern},
