@@ -65,7 +65,8 @@ async fn a_role_is_made_changed_and_deleted(backend: Backend) {
     let session = app.admin().await;
     let mut admin = visitor(&app, "admin").await;
     admin.get(NEW).await.expect(200);
-    let fields = [("name", "lead"), ("grant", "pods:read"), ("grant", "pods:logs"), ("more", "x.example.com:*\r\n\r\n")];
+    let fields =
+        [("name", "lead"), ("grant", "pods:read"), ("grant", "pods:logs"), ("more", "x.example.com:*\r\n\r\n")];
     let made = admin.submit(NEW, &fields).await;
     assert!(admin.follow(&made).await.text().contains("The role is made."));
     assert_eq!(grants(&app, &session, "lead").await, json!(["pods:read", "pods:logs", "x.example.com:*"]));

@@ -76,7 +76,10 @@ async fn a_user_is_made_given_rights_and_deleted(backend: Backend) {
         assert_eq!(leads_to(&done), user);
     }
     let page = admin.get(&user).await.expect(200).text();
-    assert!(page.contains("default, team") && page.contains("every cluster") && page.contains("selected>dev<"), "{page}");
+    assert!(
+        page.contains("default, team") && page.contains("every cluster") && page.contains("selected>dev<"),
+        "{page}"
+    );
     for cluster in ["prod", "%2A"] {
         let remove = format!("{user}/assignments/remove?cluster={cluster}");
         assert!(admin.get(&remove).await.expect(200).text().contains("data-modal"));
@@ -245,7 +248,8 @@ fn addresses(user: &User) -> Vec<(&'static str, String)> {
     });
     let id = user.id.to_string();
     let filled = |path: &str| {
-        let filled = path.replace("{id}", &id).replace("{name}", "lead").replace("{key_id}", &id).replace("{session_id}", &id);
+        let filled =
+            path.replace("{id}", &id).replace("{name}", "lead").replace("{key_id}", &id).replace("{session_id}", &id);
         if filled.ends_with("/assignments/remove") { format!("{filled}?cluster=prod") } else { filled }
     };
     ours.map(|route| (route.method, filled(route.path))).collect()

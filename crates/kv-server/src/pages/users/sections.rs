@@ -10,6 +10,7 @@ use crate::{
         layout::hidden,
         parts,
         reader::Reader,
+        security::sessions::client,
         settings::Select,
         texts::said,
     },
@@ -227,7 +228,7 @@ pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRe
 
 fn session_row(reader: &Reader, here: &str, session: &SessionRecord, ends: bool) -> Markup {
     let (t, now) = (&reader.texts.users, reader.now);
-    let client = client(reader, session);
+    let client = client(reader.texts, &session.user_agent);
     html! {
         tr {
             th scope="row" { (client) }
@@ -240,30 +241,6 @@ fn session_row(reader: &Reader, here: &str, session: &SessionRecord, ends: bool)
                 }
             }
         }
-    }
-}
-
-/// What a session's client calls itself; browsers by their names, others cut to what fits.
-pub(super) fn client(reader: &Reader, session: &SessionRecord) -> String {
-    // Each of them names those after it as well.
-    const BROWSERS: [(&str, &str); 4] =
-        [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")];
-    const SYSTEMS: [(&str, &str); 6] = [
-        ("Android", "Android"),
-        ("iPhone", "iOS"),
-        ("iPad", "iPadOS"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    let said_by = &session.user_agent;
-    let named =
-        |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| said_by.contains(mark)).map(|(_, name)| *name);
-    match (named(&BROWSERS), named(&SYSTEMS)) {
-        (Some(browser), Some(system)) => format!("{browser}, {system}"),
-        (Some(browser), None) => browser.into(),
-        (None, _) if said_by.trim().is_empty() => reader.texts.users.unnamed.into(),
-        (None, _) => said_by.chars().take(64).collect(),
     }
 }
 
