@@ -177,7 +177,10 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
         Ok(created) => {
             let known = load(&caller, &TableQuery::default(), reader.texts).await?;
             let dialog = once(&reader, &request, &known.cluster, &created);
-            return Ok(keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED));
+            let mut response = keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED);
+            // Taken away by the next page: a page whose cookies have changed is not kept whole for Back.
+            add(&mut response, &cookies::just_done("made"));
+            return Ok(response);
         }
         Err(refused) => refused?,
     };
