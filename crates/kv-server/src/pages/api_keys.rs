@@ -10,6 +10,7 @@ use super::{
     layout::{Page, Place},
     parts::{self, Dialog, Field},
     reader::Reader,
+    settings::done_at,
     sign_in::add,
     texts::{Texts, said},
 };
@@ -255,9 +256,7 @@ pub async fn revoke(
             revoke_api_key::revoke_api_key(caller.acting(view), key, None).await
         })
         .await?;
-    let mut response = see_other(HERE);
-    add(&mut response, &cookies::just_done("revoked"));
-    Ok(response)
+    Ok(done_at(HERE, "revoked"))
 }
 
 fn keys_page(
