@@ -114,9 +114,11 @@ impl Render for Select<'_> {
 /// A box to be ticked.
 pub(super) fn tick(name: &str, label: &str, ticked: bool) -> Markup {
     html! {
-        label.check {
-            input type="checkbox" name=(name) value="yes" checked[ticked];
-            span { (label) }
+        div.field {
+            label.check {
+                input type="checkbox" name=(name) value="yes" checked[ticked];
+                span { (label) }
+            }
         }
     }
 }

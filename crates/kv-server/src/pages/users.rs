@@ -220,15 +220,19 @@ fn list_page(
             @if reader.may::<CreateUser>() { a.btn.primary href={ (HERE) "/new" } { (t.new) } }
         },
         main: html! {
-            form.filters method="get" action=(HERE) role="search" {
+            form.filters method="get" action=(HERE) role="search" aria-label=(t.find_named) {
                 label { (t.name) " " input name="name" value=(name) placeholder=(t.whole_name) autocomplete="off"
                     autocapitalize="none" spellcheck="false"; }
                 button.btn.small { (t.find) }
+                @if !name.is_empty() { a.btn.small.plain href=(HERE) { (t.everybody) } }
             }
             @if known.users.is_empty() {
                 div.empty {
-                    h2 { (said(t.nobody, name)) }
-                    p { (t.nobody_what) }
+                    // A page may have emptied since the one before it was read.
+                    @if !name.is_empty() {
+                        h2 { (said(t.nobody, name)) }
+                        p { (t.nobody_what) }
+                    }
                     a.btn href=(HERE) { (t.everybody) }
                 }
             } @else {

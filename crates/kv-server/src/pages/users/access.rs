@@ -4,7 +4,6 @@
 
 use super::{
     HERE,
-    sections::client,
     user::{Known, Over, ask},
 };
 use crate::{
@@ -158,7 +157,7 @@ pub async fn ask_to_end(
     ask::<EndUserSessions>(&caller, &request, &user, |reader, known| {
         let session = known.session(&session)?;
         let d = &reader.texts.user_dialogs;
-        let lead = html! { (said(d.end_what, client(reader, session))) };
+        let lead = html! { (said(d.end_what, client(reader.texts, &session.user_agent))) };
         let place = format!("sessions/{}/end", session.id);
         Some(dialog(reader, known, &said(d.end_title, &known.user.name), lead, [d.end_action, d.ending], &place))
     })
