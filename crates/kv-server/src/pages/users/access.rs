@@ -12,8 +12,8 @@ use crate::{
     failure::Failure,
     operations::{revoke_api_key, sessions},
     pages::{
-        api_keys::revoke_lead, error::see_other, form::Form, parts::Dialog, reader::Reader, settings::done_at,
-        texts::said,
+        api_keys::revoke_lead, error::see_other, form::Form, parts::Dialog, reader::Reader, security::sessions::client,
+        settings::done_at, texts::said,
     },
     routes::no_query,
 };
