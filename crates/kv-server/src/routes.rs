@@ -5,7 +5,16 @@
 //! would have to look for it a second time.
 
 use crate::{api, failure::Failure, pages, pipeline, problem::Format};
-use actix_web::{HttpRequest, HttpResponse, http::Method, middleware::from_fn, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::ServiceRequest,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+    middleware::from_fn,
+    web,
+};
 
 /// Who may call a route at all; what they may do there is authorised further on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +42,15 @@ pub struct Found {
 
 /// What no route was found for.
 const OTHER: Found = Found { pattern: "other", access: Access::Credential, format: Format::Problem };
+
+/// The same for whoever looks for a page.
+const OTHER_PAGE: Found = Found { pattern: "other", access: Access::Page, format: Format::Page };
+
+/// Whether a person at a browser is looking for something that the API does not have.
+fn asks_for_page(request: &ServiceRequest) -> bool {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
+    !request.path().starts_with("/api/") && request.headers().get(header::ACCEPT).is_some_and(accepts)
+}
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +81,9 @@ macro_rules! routes {
                         .wrap(from_fn(move |request, next| pipeline::run(found, request, next))),
                 );
             )+
-            let pipeline = from_fn(|request, next| pipeline::run(OTHER, request, next));
+            let pipeline = from_fn(|request: ServiceRequest, next| {
+                pipeline::run(if asks_for_page(&request) { OTHER_PAGE } else { OTHER }, request, next)
+            });
             config.default_service(actix_service::apply(pipeline, web::to(no_such_address)));
         }
     };
