@@ -189,7 +189,7 @@ async fn keys_and_sessions_of_others_end(backend: Backend) {
     let one = ends.iter().find(|link| !link.ends_with("/sessions/end")).unwrap();
     assert!(admin.get(one).await.expect(200).text().contains("End a session of ann?"));
     let done = admin.submit(one, &[]).await;
-    assert!(admin.follow(&done).await.text().contains("The session is over."));
+    assert!(admin.follow(&done).await.text().contains("The session has ended."));
     assert_eq!(leads_to(&admin.submit(one, &[]).await), page, "it is over already");
     let all = format!("{page}/sessions/end");
     admin.get(&all).await.expect(200);
@@ -214,11 +214,15 @@ async fn an_account_is_disabled_enabled_and_given_another_password(backend: Back
     assert!(done("disable", &[]).await.contains("The user is disabled."));
     current().await.expect(401);
     app.get("/api/v1/auth/me").session(&session).send().await.expect(401);
-    assert!(done("enable", &[]).await.contains("The user is enabled"));
-    current().await.expect(401);
-    done("disable", &[]).await;
-    done("enable", &[("restore", "yes")]).await;
+    assert!(done("enable", &[("restore", "yes")]).await.contains("The user is enabled"));
     current().await.expect(200);
+    let late = app.key(&app.login("ann").await, "late").await;
+    done("disable", &[]).await;
+    done("enable", &[]).await;
+    app.get("/api/v1/api-keys/current").key(&late).send().await.expect(401);
+    current().await.expect(401);
+    let key = app.key(&app.login("ann").await, "last").await;
+    let current = || app.get("/api/v1/api-keys/current").key(&key).send();
     // What does not apply is not asked.
     for act in ["enable", "reset-second-factor"] {
         assert_eq!(leads_to(&admin.get(&format!("{page}/{act}")).await), page, "{act}");

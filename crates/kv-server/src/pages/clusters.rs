@@ -239,7 +239,7 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
     caller.about(Event::ClusterAdd, target());
     no_query(&request)?;
     let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<AddCluster>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<AddCluster>(&caller, &request).await? {
         return Ok(first);
     }
     let (clusters, _) = known(&caller).await?;
@@ -346,7 +346,7 @@ pub async fn ask_to_remove(caller: Caller, request: HttpRequest, path: Path<Stri
     no_query(&request)?;
     let reader = Reader::new(&caller, &request)?;
     let here = format!("{SETTINGS}/{path}/remove");
-    if let Some(first) = code_first::<RemoveCluster>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<RemoveCluster>(&caller, &request).await? {
         return Ok(first);
     }
     let (clusters, _) = known(&caller).await?;
