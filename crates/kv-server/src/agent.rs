@@ -1,5 +1,8 @@
 //! Agents: how the audit log names the client of a session. What a client says of itself is its own word, no more.
 
+/// What the pages of this server are named, whatever browser shows them.
+pub(crate) const BROWSER: &str = "web";
+
 /// What a client calls itself, cut to the name of its product (RFC 9110 §10.1.5); `session` if it does not say.
 pub(crate) fn client(user_agent: &str) -> String {
     let product: String = user_agent

@@ -13,6 +13,7 @@ use crate::{
     limit::Limiter,
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
+    pages::assets::Assets,
     patience,
     replicas::Replicas,
     seal::Sealer,
@@ -115,6 +116,8 @@ pub struct App {
     pub discoveries: Discoveries,
     /// Streams that are open.
     pub streams: Streams,
+    /// What pages are dressed with.
+    pub assets: Assets,
     /// Counters.
     pub metrics: Metrics,
     /// The time as the purge of the audit log believes it.
@@ -165,6 +168,7 @@ impl App {
             uses: Uses::default(),
             discoveries: Discoveries::default(),
             streams: Streams::default(),
+            assets: Assets::new(),
             metrics: Metrics::new(),
             purge_clock: PurgeClock::default(),
             policy: Policy {

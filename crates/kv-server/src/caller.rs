@@ -15,7 +15,7 @@ use crate::{
     view::View,
 };
 use kv_authz::{
-    EntryId, Owner,
+    EntryId, Owner, Principal,
     audit::{Detail, Entry, Event, Finish, Origin, Target},
 };
 use kv_store::{
@@ -96,6 +96,12 @@ impl Caller {
     #[must_use]
     pub fn rights(&self) -> Arc<Owner> {
         self.0.authority.borrow().owner.clone()
+    }
+
+    /// The caller as last read: for what is shown, never for a decision.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        self.0.authority.borrow().principal(&self.0.origin.user_agent)
     }
 
     /// An operation's frame for this request.

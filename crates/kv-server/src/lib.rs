@@ -20,6 +20,7 @@ pub mod logging;
 pub mod metrics;
 pub mod operations;
 pub mod origin;
+pub mod pages;
 pub mod patience;
 pub mod pending;
 pub mod pipeline;

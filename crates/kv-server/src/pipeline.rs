@@ -9,6 +9,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
+    pages::{self, Instead},
     patience,
     problem::{self, Format},
     routes::{self, Access, Found},
@@ -20,7 +21,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        StatusCode,
+        StatusCode, Uri,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -81,22 +82,40 @@ pub async fn run(
         id.to_string(),
     );
     let reply = Reply { id, format: found.format };
+    let address = (found.format == Format::Page).then(|| request.uri().clone());
     let answered = match found.access {
-        Access::Public => {
+        Access::Public | Access::Visit => {
             request.extensions_mut().insert(Visitor { id, origin });
             handled(request, next).await.map(|response| finish(response, reply))
         }
-        Access::Credential => private(app.clone(), request, next, reply, origin).await,
+        Access::Credential => {
+            let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            let presented = auth::present(values, app.config.environment, &app.tokens);
+            private(app.clone(), presented, request, next, reply, origin).await
+        }
+        Access::Page => match pages::present(request.request()) {
+            // Nobody yet: they are shown where to sign in, and there is nothing to put on record.
+            Err(NotPresented::Missing) => {
+                Ok(request.into_response(reply.answer(&Failure::Unauthorized { reason: None })))
+            }
+            presented => private(app.clone(), presented, request, next, reply, origin).await,
+        },
     };
     answered
-        .map(|mut response| {
-            dress(response.headers_mut(), id);
+        .map(|response| {
+            let elsewhere = elsewhere(response.response(), address.as_ref());
+            let mut response = match elsewhere {
+                Some(elsewhere) => response.into_response(elsewhere),
+                None => response,
+            };
+            dress(response.headers_mut(), reply);
             app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             response
         })
         .map_err(|error| {
-            let mut response = error.error_response();
-            dress(response.headers_mut(), id);
+            let response = error.error_response();
+            let mut response = elsewhere(&response, address.as_ref()).unwrap_or(response);
+            dress(response.headers_mut(), reply);
             app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             InternalError::from_response(error, response).into()
         })
@@ -105,13 +124,12 @@ pub async fn run(
 /// A request that must be somebody's.
 async fn private(
     app: Arc<App>,
+    presented: Result<Presented, NotPresented>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     reply: Reply,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let presented = auth::present(values, app.config.environment, &app.tokens);
     let Reply { id, .. } = reply;
     let shown = presented.is_ok();
     let entered = match presented {
@@ -119,7 +137,7 @@ async fn private(
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
-            "The request carries more than one credential. Send one `Authorization` field.",
+            "The request carries more than one credential. Send one `Authorization` field, or a page's cookie.",
         )),
     };
     let caller = match entered {
@@ -325,15 +343,26 @@ fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) 
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The page to be seen instead, where the one that was asked for says so.
+fn elsewhere(response: &HttpResponse<impl MessageBody>, address: Option<&Uri>) -> Option<HttpResponse> {
+    let instead = response.extensions().get::<Instead>().copied()?;
+    Some(instead.answer(address?))
+}
+
 /// What every answer carries: the request's id, and what browsers must know.
-fn dress(headers: &mut HeaderMap, id: EntryId) {
+fn dress(headers: &mut HeaderMap, Reply { id, format }: Reply) {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
+    let (content, referrer) = match format {
+        // Without a referrer of its own origin, a form's `Origin` would be `null` (Fetch §4.6).
+        Format::Page => (pages::CONTENT_SECURITY_POLICY, "same-origin"),
+        Format::Problem | Format::Status => ("default-src 'none'; frame-ancestors 'none'", "no-referrer"),
+    };
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, content),
+        (header::REFERRER_POLICY, referrer),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -4,6 +4,7 @@
 use crate::{
     failure::Failure,
     limit::{Exhausted, RateLimit},
+    pages,
 };
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
@@ -24,15 +25,15 @@ pub struct Problem {
     #[serde(rename = "type")]
     kind: String,
     /// The same in words.
-    title: &'static str,
+    pub title: &'static str,
     /// The HTTP status.
-    status: u16,
+    pub status: u16,
     /// What to do about this one.
-    detail: String,
+    pub detail: String,
     /// The stable code, for programs.
-    code: &'static str,
+    pub code: &'static str,
     /// The request, to be named when asking the operator.
-    request_id: String,
+    pub request_id: String,
     /// On 403: the permission that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<String>,
@@ -48,6 +49,8 @@ pub enum Format {
     Problem,
     /// A `Status`, to those who speak the Kubernetes API.
     Status,
+    /// A page, to a person at a browser.
+    Page,
 }
 
 /// The media type of problems.
@@ -146,6 +149,7 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
         // A Problem has text and numbers only; it always has a JSON form.
         Format::Problem => response.content_type(MEDIA_TYPE).body(serde_json::to_vec(&problem).unwrap_or_default()),
         Format::Status => response.content_type("application/json").body(as_status(&problem)),
+        Format::Page => pages::failed(response, failure, &problem),
     };
     if let Failure::Limited(exhausted) = failure {
         limit_fields(response.headers_mut(), exhausted.limit, 0, Some(seconds_until(exhausted)));

@@ -4,7 +4,7 @@
 //! The pipeline stands around each path rather than around the application: it is told which one was found, where it
 //! would have to look for it a second time.
 
-use crate::{api, failure::Failure, pipeline, problem::Format};
+use crate::{api, failure::Failure, pages, pipeline, problem::Format};
 use actix_web::{HttpRequest, HttpResponse, http::Method, middleware::from_fn, web};
 
 /// Who may call a route at all; what they may do there is authorised further on.
@@ -14,6 +14,10 @@ pub enum Access {
     Public,
     /// Whoever has a living credential.
     Credential,
+    /// Whoever is signed in with a browser. Everybody else is shown where to sign in.
+    Page,
+    /// Any browser: a page for those who are not signed in.
+    Visit,
 }
 
 /// What was found for a request's path.
@@ -51,7 +55,7 @@ macro_rules! routes {
         /// Puts every route of the table into an application.
         pub fn configure(config: &mut web::ServiceConfig) {
             $(
-                let found = Found { pattern: $path, access: Access::$access, format: format($path) };
+                let found = Found { pattern: $path, access: Access::$access, format: format(Access::$access, $path) };
                 config.service(
                     web::resource($path)
                         $(.route(web::method(Method::$method).to($handler)))+
@@ -123,6 +127,16 @@ routes! {
         PATCH => api::kubernetes::cluster_part,
     }
 
+    "/" Page { GET => pages::home }
+    "/assets/{hash}/{name}" Public { GET => pages::assets::asset }
+    "/sign-in" Visit { GET => pages::sign_in::show, POST => pages::sign_in::submit }
+    "/sign-in/code" Visit { GET => pages::sign_in::code_gone, POST => pages::sign_in::submit_code }
+    "/sign-out" Page { POST => pages::sign_in::sign_out }
+    "/verify" Page { GET => pages::verify::show, POST => pages::verify::submit }
+    "/profile/api-keys" Page { GET => pages::api_keys::list }
+    "/profile/api-keys/new" Page { GET => pages::api_keys::new, POST => pages::api_keys::create }
+    "/profile/api-keys/{id}/revoke" Page { GET => pages::api_keys::ask_to_revoke, POST => pages::api_keys::revoke }
+
     "/healthz" Public { GET => api::health::live }
     "/readyz" Public { GET => api::health::ready }
     "/api/v1/openapi.json" Public { GET => api::openapi::document }
@@ -177,8 +191,12 @@ routes! {
 const NATIVE: &str = "/api/v1/clusters/{cluster}/k8s/{path:.*}";
 
 /// In which form failures of a route are told.
-fn format(pattern: &str) -> Format {
-    if pattern == NATIVE { Format::Status } else { Format::Problem }
+fn format(access: Access, pattern: &str) -> Format {
+    match access {
+        Access::Page | Access::Visit => Format::Page,
+        Access::Public | Access::Credential if pattern == NATIVE => Format::Status,
+        Access::Public | Access::Credential => Format::Problem,
+    }
 }
 
 async fn no_such_address(request: HttpRequest) -> Result<HttpResponse, Failure> {

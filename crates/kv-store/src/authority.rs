@@ -7,7 +7,7 @@ use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
     row::{bytes, id, maybe_time},
-    schema::{api_keys, assignments, roles, second_factors, sessions, users},
+    schema::{api_keys, assignments, refresh_tokens, roles, second_factors, sessions, users},
     store::Store,
 };
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
@@ -94,29 +94,43 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn session_authority(&self, session: SessionId) -> Result<Option<SessionAuthority>> {
+        self.read(|conn| session_authority(conn, session))
+    }
+
+    /// The authority of a session by the digest of one of its opaque tokens, whatever the state of either.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn session_authority_by_token(&self, digest: &[u8]) -> Result<Option<SessionAuthority>> {
         self.read(|conn| {
-            let row = sessions::table
-                .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
-                .left_join(second_factors::table.on(second_factors::user_id.eq(sessions::user_id)))
-                .filter(sessions::id.eq(bytes(session)))
-                .select((
-                    (users::id, users::name, users::role, users::version),
-                    role_columns!(),
-                    second_factors::enabled_at.nullable(),
-                    sessions::factor_shown_at,
-                ))
-                .get_result::<(OwnerColumns, RoleColumns, Option<i64>, Option<i64>)>(conn)
-                .optional()?;
-            let Some((columns, role, enabled_at, shown_at)) = row else { return Ok(None) };
-            let role_version = role.3;
-            let (owner, user_version) = owner(conn, columns, role)?;
-            let factor = match enabled_at {
-                None => SecondFactor::Missing,
-                Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
-            };
-            Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
+            let token = refresh_tokens::table.find(digest).select(refresh_tokens::session_id);
+            let session: Option<Vec<u8>> = token.get_result(conn).optional()?;
+            session.map_or(Ok(None), |session| session_authority(conn, id(&session)?))
         })
     }
+}
+
+fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<SessionAuthority>> {
+    let row = sessions::table
+        .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
+        .left_join(second_factors::table.on(second_factors::user_id.eq(sessions::user_id)))
+        .filter(sessions::id.eq(bytes(session)))
+        .select((
+            (users::id, users::name, users::role, users::version),
+            role_columns!(),
+            second_factors::enabled_at.nullable(),
+            sessions::factor_shown_at,
+        ))
+        .get_result::<(OwnerColumns, RoleColumns, Option<i64>, Option<i64>)>(conn)
+        .optional()?;
+    let Some((columns, role, enabled_at, shown_at)) = row else { return Ok(None) };
+    let role_version = role.3;
+    let (owner, user_version) = owner(conn, columns, role)?;
+    let factor = match enabled_at {
+        None => SecondFactor::Missing,
+        Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
+    };
+    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
 }
 
 fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthority>> {

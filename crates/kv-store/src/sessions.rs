@@ -36,8 +36,8 @@ pub struct NewSession {
     pub expires_at: OffsetDateTime,
     /// When a code was shown for it, if one was.
     pub factor_shown_at: Option<OffsetDateTime>,
-    /// The digest of its refresh token.
-    pub refresh: Vec<u8>,
+    /// The digest of its opaque token: the one that renews it, or the cookie of a browser, which renews nothing.
+    pub token: Vec<u8>,
 }
 
 /// A session as its owner sees it.
@@ -126,12 +126,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`](crate::StoreError).
     pub fn refresh_owner(&self, sent: &[u8]) -> Result<Option<Arc<Owner>>> {
-        let session: Option<Vec<u8>> = self.read(|conn| {
-            let token = refresh_tokens::table.find(sent).select(refresh_tokens::session_id);
-            Ok(token.get_result(conn).optional()?)
-        })?;
-        let Some(session) = session else { return Ok(None) };
-        Ok(self.session_authority(id(&session)?)?.map(|authority| authority.owner))
+        Ok(self.session_authority_by_token(sent)?.map(|authority| authority.owner))
     }
 
     /// Renews a session by its refresh token, once; a second time within ten seconds, and as a thief's later.
@@ -353,7 +348,7 @@ pub(crate) fn insert_session(
             sessions::user_agent.eq(text(&entry.origin.user_agent)),
         ))
         .execute(conn)?;
-    insert_refresh(conn, &session.refresh, session.id, session.expires_at)
+    insert_refresh(conn, &session.token, session.id, session.expires_at)
 }
 
 fn insert_refresh(conn: &mut AnyConn, digest: &[u8], session: SessionId, expires_at: OffsetDateTime) -> Result<()> {

@@ -118,21 +118,21 @@ pub struct KeyOwner {
 #[derive(Serialize, ToSchema)]
 pub struct EffectivePermissions {
     /// The role.
-    role: String,
+    pub role: String,
     /// The atoms of a custom role.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     grants: Vec<String>,
     /// The clusters and namespaces it counts in.
-    assignments: Vec<AssignedTo>,
+    pub assignments: Vec<AssignedTo>,
 }
 
 /// One assignment.
 #[derive(Serialize, ToSchema)]
 pub struct AssignedTo {
     /// The cluster's name; null for every cluster.
-    cluster: Option<String>,
+    pub cluster: Option<String>,
     /// The namespaces; null for all.
-    namespaces: Option<Vec<String>>,
+    pub namespaces: Option<Vec<String>>,
 }
 
 /// What listing keys takes.
@@ -273,7 +273,7 @@ pub async fn revoke_current(caller: Caller, request: HttpRequest) -> Result<Http
 }
 
 /// A user's rights in their written form.
-pub(super) fn permissions(owner: &Owner, view: &crate::view::View) -> EffectivePermissions {
+pub(crate) fn permissions(owner: &Owner, view: &crate::view::View) -> EffectivePermissions {
     let lines = if owner.role.reaches_everything() {
         vec![AssignedTo { cluster: None, namespaces: None }]
     } else {

@@ -17,7 +17,7 @@ use crate::{
         show_oneself::show_oneself,
         sign_in::{self, SignedIn, Tokens},
         sign_out,
-        visit::Visit,
+        visit::{Means, Visit},
     },
     pipeline::Visitor,
     problem::Problem,
@@ -171,7 +171,7 @@ pub struct Me {
 pub(super) fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
     let visitor = request.extensions().get::<Visitor>().cloned();
     let Visitor { id, origin } = visitor.ok_or(Failure::Internal { step: "reading the visitor", source: None })?;
-    Ok(Visit { app, id, origin })
+    Ok(Visit { app, id, origin, means: Means::Tokens })
 }
 
 fn answer(tokens: &Tokens) -> HttpResponse {
@@ -181,6 +181,15 @@ fn answer(tokens: &Tokens) -> HttpResponse {
         expires_in: AccessTokens::LIFETIME.whole_seconds(),
         refresh_token: tokens.refresh.expose_secret().to_owned(),
     })
+}
+
+fn signed_in(how: &SignedIn) -> Result<HttpResponse, Failure> {
+    match how {
+        SignedIn::Session(tokens) => Ok(answer(tokens)),
+        SignedIn::SecondFactorRequired(token) => Ok(HttpResponse::Accepted()
+            .json(SecondFactorRequired { mfa_required: true, mfa_token: token.expose_secret().to_owned() })),
+        SignedIn::Cookie(_) => Err(Failure::Internal { step: "a client was given a cookie", source: None }),
+    }
 }
 
 fn sessions_target() -> Target {
@@ -198,11 +207,7 @@ pub async fn login(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Res
     no_query(&request)?;
     let login: Login = body.json()?;
     let visit = visit(&app, &request)?;
-    Ok(match sign_in::sign_in(&visit, &login.username, login.password).await? {
-        SignedIn::Session(tokens) => answer(&tokens),
-        SignedIn::SecondFactorRequired(token) => HttpResponse::Accepted()
-            .json(SecondFactorRequired { mfa_required: true, mfa_token: token.expose_secret().to_owned() }),
-    })
+    signed_in(&sign_in::sign_in(&visit, &login.username, login.password).await?)
 }
 
 /// Show the second factor, the second step of signing in.
@@ -216,8 +221,7 @@ pub async fn mfa(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Resul
     no_query(&request)?;
     let step: SecondStep = body.json()?;
     let shown = Shown::new(step.totp_code, step.recovery_code);
-    let tokens = sign_in::show_second_factor(&visit(&app, &request)?, &step.mfa_token, shown).await?;
-    Ok(answer(&tokens))
+    signed_in(&sign_in::show_second_factor(&visit(&app, &request)?, &step.mfa_token, shown).await?)
 }
 
 /// Renew a session. The refresh token that is sent is used up; the answer has the next one.

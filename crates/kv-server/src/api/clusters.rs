@@ -2,7 +2,7 @@
 
 use super::{
     List,
-    input::{Body, written},
+    input::{Body, reached_at, written},
 };
 use crate::{
     caller::Caller,
@@ -12,7 +12,6 @@ use crate::{
         add_cluster, change_cluster, get_kubeconfig, list_clusters, remove_cluster,
         show_cluster::{self, Health},
     },
-    origin::Origin,
     problem::Problem,
     routes::no_query,
     upstreams::Upstreams,
@@ -276,11 +275,4 @@ pub async fn kubeconfig(caller: Caller, request: HttpRequest, path: Path<String>
         .content_type("application/yaml")
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{path}.kubeconfig\"")))
         .body(yaml))
-}
-
-/// Where the request says it was sent, by its one `Host` field.
-fn reached_at(request: &HttpRequest) -> Option<Origin> {
-    let mut fields = request.headers().get_all(header::HOST);
-    let (host, None) = (fields.next()?.to_str().ok()?, fields.next()) else { return None };
-    Origin::of_host(host, request.app_config().secure()).ok()
 }

@@ -1,7 +1,7 @@
 //! Input: bodies and query parameters, read strictly. Unknown fields, duplicate ones, other content types and anything
 //! after the end are refused with what to do about it.
 
-use crate::{caller::Caller, failure::Failure};
+use crate::{caller::Caller, failure::Failure, origin::Origin};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Bytes};
 use futures_util::StreamExt;
 use kv_store::PageRequest;
@@ -176,4 +176,12 @@ pub fn time(text: &str, field: &str) -> Result<time::OffsetDateTime, Failure> {
     time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).map_err(|_| {
         Failure::invalid("malformed_time", format!("`{field}` is a time like 2027-01-31T12:00:00Z (RFC 3339)."))
     })
+}
+
+/// Where the request says it was sent, by its one `Host` field.
+#[must_use]
+pub fn reached_at(request: &HttpRequest) -> Option<Origin> {
+    let mut fields = request.headers().get_all(header::HOST);
+    let (host, None) = (fields.next()?.to_str().ok()?, fields.next()) else { return None };
+    Origin::of_host(host, request.app_config().secure()).ok()
 }

@@ -28,6 +28,8 @@ pub struct Authority {
     /// When it expires, if it is a key that does. Admission judges; this ends what is under way by then.
     pub expires_at: Option<OffsetDateTime>,
     key_name: Option<String>,
+    /// Whether a browser carries it.
+    in_browser: bool,
 }
 
 impl Authority {
@@ -41,7 +43,7 @@ impl Authority {
             (Credential::Session(id), _) => Principal::Session {
                 id,
                 owner: self.owner.clone(),
-                agent: agent::client(user_agent),
+                agent: if self.in_browser { agent::BROWSER.into() } else { agent::client(user_agent) },
                 factor: self.factor,
             },
         }
@@ -70,6 +72,7 @@ impl From<KeyAuthority> for Authority {
             factor: SecondFactor::Missing,
             expires_at: key.expires_at,
             key_name: Some(key.name),
+            in_browser: false,
         }
     }
 }
@@ -84,6 +87,7 @@ impl From<SessionAuthority> for Authority {
             factor: session.factor,
             expires_at: None,
             key_name: None,
+            in_browser: false,
         }
     }
 }
@@ -146,6 +150,9 @@ impl Authorities {
             Ok::<_, StoreError>(match wanted {
                 Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
                 Presented::Session(session) => store.session_authority(session)?.map(Authority::from),
+                Presented::Cookie(digest) => store
+                    .session_authority_by_token(&digest)?
+                    .map(|session| Authority { in_browser: true, ..Authority::from(session) }),
             })
         });
         let read = patience::answer(read, Duration::MAX, || self.store.is_silent()).await;

@@ -23,6 +23,8 @@ pub enum Presented {
     Key(KeyDigest),
     /// A session, by the id in its signed token.
     Session(SessionId),
+    /// A session, by the digest of its cookie.
+    Cookie(Vec<u8>),
 }
 
 /// What is wrong with what a request shows.

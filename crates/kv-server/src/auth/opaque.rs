@@ -1,5 +1,5 @@
-//! Opaque tokens: random text that names something in the database by its digest alone. Refresh tokens, login challenges and
-//! the webhook tokens of clusters are such; an access token and an API key are not.
+//! Opaque tokens: random text that names something in the database by its digest alone. Refresh tokens, session
+//! cookies, login challenges and the webhook tokens of clusters are such; an access token and an API key are not.
 
 use crate::clock::{Random, RandomError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 pub enum Kind {
     /// It renews a session.
     Refresh,
+    /// It is a session in a browser.
+    Cookie,
+    /// It is a browser before anyone has signed in, and names nothing.
+    Visitor,
     /// It stands for a password that was accepted, until the second factor is shown.
     Challenge,
     /// By it a cluster is known when it asks about its callers.
@@ -22,6 +26,8 @@ impl Kind {
     fn prefix(self) -> &'static str {
         match self {
             Self::Refresh => "kvr_",
+            Self::Cookie => "kvs_",
+            Self::Visitor => "kvv_",
             Self::Challenge => "kvm_",
             Self::Webhook => "kvw_",
         }

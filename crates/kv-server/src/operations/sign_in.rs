@@ -3,7 +3,7 @@
 
 use super::{
     prove::{self, Shown},
-    visit::{Visit, Whose},
+    visit::{Means, Visit, Whose},
 };
 use crate::{
     auth::{
@@ -30,8 +30,10 @@ const DECISIONS: u32 = 3;
 /// What signing in gives.
 #[derive(Debug)]
 pub enum SignedIn {
-    /// A session.
+    /// A session of a client.
     Session(Tokens),
+    /// A session of a browser: its cookie.
+    Cookie(SecretString),
     /// The second factor is asked for; this names the sign-in until it is shown.
     SecondFactorRequired(SecretString),
 }
@@ -88,7 +90,7 @@ async fn decide(visit: &Visit<'_>, user: Option<&SignIn>, password: &SecretStrin
     renew_hash(visit, user, password.clone()).await?;
     match user.has_second_factor {
         true => challenge(visit, user).await,
-        false => begin(visit, user).await.map(SignedIn::Session),
+        false => begin(visit, user).await,
     }
 }
 
@@ -96,7 +98,7 @@ async fn decide(visit: &Visit<'_>, user: Option<&SignIn>, password: &SecretStrin
 ///
 /// # Errors
 /// [`Failure`]: 401 for a token that does not count, 401 `invalid_code`, 429 after too many wrong codes.
-pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: Shown) -> Result<Tokens, Failure> {
+pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: Shown) -> Result<SignedIn, Failure> {
     let app = visit.app;
     visit.limit()?;
     let now = app.clock.now();
@@ -111,14 +113,14 @@ pub async fn show_second_factor(visit: &Visit<'_>, token: &SecretString, shown: 
         Ok(proof) => proof,
         Err(failure) => return Err(wrong_code(visit, &found, failure).await),
     };
-    let (session, tokens) = new_session(visit, user, challenge.user_version, Some(now))?;
+    let (session, signed_in) = new_session(visit, user, challenge.user_version, Some(now))?;
     let entry = visit.entry(Event::AuthLogin, Some(&found));
     let begun =
         app.with_store(move |store| store.begin_session_by_factor((&challenge, &proof), &session, &entry, now)).await;
     match begun {
         Ok(()) => {
             prove::forget_failures(app, user).await;
-            Ok(tokens)
+            Ok(signed_in)
         }
         Err(Failure::Unauthorized { .. } | Failure::Stale) => Err(changed_meanwhile(visit, user).await),
         Err(failure) => Err(wrong_code(visit, &found, failure).await),
@@ -180,14 +182,14 @@ async fn challenge(visit: &Visit<'_>, user: &SignIn) -> Result<SignedIn, Failure
     Ok(SignedIn::SecondFactorRequired(token.text))
 }
 
-async fn begin(visit: &Visit<'_>, user: &SignIn) -> Result<Tokens, Failure> {
-    let (session, tokens) = new_session(visit, user.id, user.version, None)?;
+async fn begin(visit: &Visit<'_>, user: &SignIn) -> Result<SignedIn, Failure> {
+    let (session, signed_in) = new_session(visit, user.id, user.version, None)?;
     let (entry, now) = (visit.entry(Event::AuthLogin, Some(user)), visit.app.clock.now());
     visit
         .app
         .with_store(move |store| -> Result<(), ActError<_>> { store.begin_session(&session, &entry, now) })
         .await?;
-    Ok(tokens)
+    Ok(signed_in)
 }
 
 fn new_session(
@@ -195,21 +197,22 @@ fn new_session(
     user: UserId,
     user_version: i64,
     factor_shown_at: Option<OffsetDateTime>,
-) -> Result<(NewSession, Tokens), Failure> {
+) -> Result<(NewSession, SignedIn), Failure> {
     let app = visit.app;
     let now = app.clock.now();
-    let refresh = Opaque::draw(Kind::Refresh, &app.random)?;
-    let id: SessionId = app.random.id(now)?;
-    let session = NewSession {
-        id,
-        user,
-        user_version,
-        expires_at: now + SESSION_LIFETIME,
-        factor_shown_at,
-        refresh: refresh.digest,
+    let kind = match visit.means {
+        Means::Tokens => Kind::Refresh,
+        Means::Cookie => Kind::Cookie,
     };
-    let access = access_token(visit, user, id, now)?;
-    Ok((session, Tokens { access, refresh: refresh.text }))
+    let token = Opaque::draw(kind, &app.random)?;
+    let id: SessionId = app.random.id(now)?;
+    let session =
+        NewSession { id, user, user_version, expires_at: now + SESSION_LIFETIME, factor_shown_at, token: token.digest };
+    let signed_in = match visit.means {
+        Means::Tokens => SignedIn::Session(Tokens { access: access_token(visit, user, id, now)?, refresh: token.text }),
+        Means::Cookie => SignedIn::Cookie(token.text),
+    };
+    Ok((session, signed_in))
 }
 
 /// An access token of a session.

@@ -23,6 +23,17 @@ pub struct Visit<'a> {
     pub id: EntryId,
     /// Where it comes from.
     pub origin: Origin,
+    /// What a session that begins is given.
+    pub means: Means,
+}
+
+/// What a session is carried by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A client's two tokens.
+    Tokens,
+    /// A browser's cookie.
+    Cookie,
 }
 
 /// Whose attempts are counted together.
@@ -95,7 +106,10 @@ impl Visit<'_> {
             Some(user) => Actor {
                 user_id: Some(user.id),
                 user: user.name.clone(),
-                agent: agent::client(&self.origin.user_agent),
+                agent: match self.means {
+                    Means::Tokens => agent::client(&self.origin.user_agent),
+                    Means::Cookie => agent::BROWSER.into(),
+                },
                 key_id: None,
             },
             None => Actor::anonymous(),

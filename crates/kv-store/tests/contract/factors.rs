@@ -136,14 +136,14 @@ fn attack_185_a_challenge_is_used_once_and_by_its_client(backend: Backend) {
     };
     let begin = |n| world.store.begin_challenge(&challenge(n), &entry(Event::AuthChallenge), now()).unwrap();
     let found = |n: u8, agent, at| world.store.find_challenge(&[n], agent, at).unwrap().map(|found| found.user);
-    let answer = |n: u8, proof: Proof, refresh: u64| {
+    let answer = |n: u8, proof: Proof, token: u64| {
         let session = NewSession {
             id: id(),
             user: ann,
             user_version: version,
             expires_at: now() + Duration::HOUR,
             factor_shown_at: Some(now()),
-            refresh: refresh.to_be_bytes().to_vec(),
+            token: token.to_be_bytes().to_vec(),
         };
         loop {
             let given = (&challenge(n), &proof);

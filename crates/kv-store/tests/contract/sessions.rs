@@ -45,7 +45,7 @@ fn a_changed_user_does_not_begin_one(backend: Backend) {
             user_version: version,
             expires_at: now() + Duration::HOUR,
             factor_shown_at: None,
-            refresh: vec![1; 32],
+            token: vec![1; 32],
         };
         world.store.begin_session(&session, &entry(Event::AuthLogin), now())
     };
@@ -85,7 +85,7 @@ fn renewable(world: &World) -> (UserId, SessionId) {
         user_version: version,
         expires_at: now() + Duration::HOUR,
         factor_shown_at: None,
-        refresh: vec![0],
+        token: vec![0],
     };
     world.store.begin_session(&session, &entry(Event::AuthLogin), now()).unwrap();
     (ann, session.id)

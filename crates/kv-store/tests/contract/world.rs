@@ -159,7 +159,7 @@ impl World {
             user_version: user.version,
             expires_at: now() + Duration::HOUR,
             factor_shown_at: None,
-            refresh: number().to_be_bytes().to_vec(),
+            token: number().to_be_bytes().to_vec(),
         };
         self.store.begin_session(&session, &entry(Event::AuthLogin), now()).unwrap();
         let basis = Basis {

@@ -1,0 +1,293 @@
+//! The pages before anyone is signed in: name and password, then the second factor; and signing out.
+//!
+//! Where somebody is led afterwards is a path of this server, whatever the address says.
+
+use super::{
+    cookies,
+    error::{detail, leading_back, see_other},
+    form::{Form, TOKEN},
+    layout,
+    parts::{self, Field},
+    texts::{self, Texts},
+};
+use crate::{
+    app::App,
+    auth::opaque::{Kind, Opaque},
+    caller::Caller,
+    failure::Failure,
+    operations::{
+        prove::Shown,
+        sign_in::{self, SignedIn},
+        sign_out,
+        visit::{Means, Visit},
+    },
+    pipeline::Visitor,
+    problem::Problem,
+    routes::{check_path, no_query},
+};
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::{StatusCode, Uri},
+    web::Data,
+};
+use kv_authz::audit::{Event, Target};
+use maud::{Markup, html};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// What the pages take in their address.
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// Where to go afterwards.
+    next: Option<String>,
+}
+
+impl Way {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Failure> {
+        crate::api::input::query(request)
+    }
+
+    /// Where to go afterwards: a path of ours, or the start page.
+    pub(super) fn next(&self) -> &str {
+        let ours = |address: &str| {
+            let uri: Uri = address.parse().ok()?;
+            (uri.authority().is_none() && check_path(uri.path()).is_ok()).then_some(())
+        };
+        self.next.as_deref().filter(|next| ours(next).is_some()).unwrap_or("/")
+    }
+}
+
+/// What is wrong, and in which form.
+struct Trouble {
+    status: StatusCode,
+    words: String,
+}
+
+impl Trouble {
+    fn of(t: &Texts, failure: &Failure) -> Self {
+        let words = match failure.code() {
+            "invalid_credentials" => t.sign_in.refused.into(),
+            "invalid_code" => t.sign_in.wrong_code.into(),
+            "invalid_mfa_token" => t.sign_in.over.into(),
+            _ => detail(failure, &Problem::new(failure, "")),
+        };
+        Self { status: StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), words }
+    }
+}
+
+fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    let Visitor { id, origin } = visitor.ok_or(Failure::Internal { step: "reading the visitor", source: None })?;
+    Ok(Visit { app, id, origin, means: Means::Cookie })
+}
+
+/// Shows where to sign in.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn show(app: Data<Arc<App>>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let way = Way::of(&request)?;
+    password_page(&app, &request, &way, "", None)
+}
+
+/// Takes name and password.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn submit(app: Data<Arc<App>>, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
+    let way = Way::of(&request)?;
+    form.only(&["username", "password"], &[])?;
+    let name = form.text("username").trim();
+    match sign_in::sign_in(&visit(&app, &request)?, name, form.secret("password")).await {
+        Ok(SignedIn::Cookie(token)) => Ok(signed_in(&way, &token)),
+        Ok(SignedIn::SecondFactorRequired(challenge)) => code_page(&app, &request, &way, &challenge, None),
+        Ok(SignedIn::Session(_)) => Err(Failure::Internal { step: "a browser was given tokens", source: None }),
+        Err(failure) if failure.status() >= 500 && !matches!(failure, Failure::Busy) => Err(failure),
+        Err(failure) => password_page(&app, &request, &way, name, Some(Trouble::of(texts::of(&request), &failure))),
+    }
+}
+
+/// Takes a code of the second factor, or a recovery code.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn submit_code(app: Data<Arc<App>>, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
+    let way = Way::of(&request)?;
+    form.only(&["challenge", "code"], &[])?;
+    let challenge = form.secret("challenge");
+    match sign_in::show_second_factor(&visit(&app, &request)?, &challenge, shown(&form)).await {
+        Ok(SignedIn::Cookie(token)) => Ok(signed_in(&way, &token)),
+        Ok(_) => Err(Failure::Internal { step: "a browser was given tokens", source: None }),
+        Err(failure) if failure.status() >= 500 => Err(failure),
+        Err(failure) => {
+            let trouble = Some(Trouble::of(texts::of(&request), &failure));
+            match failure.code() {
+                "invalid_mfa_token" => password_page(&app, &request, &way, "", trouble),
+                _ => code_page(&app, &request, &way, &challenge, trouble),
+            }
+        }
+    }
+}
+
+/// A code page that was asked for without a form: its challenge is gone.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn code_gone(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let way = Way::of(&request)?;
+    Ok(see_other(&leading_back("/sign-in", way.next())))
+}
+
+/// What was typed into the field that takes either code.
+pub(super) fn shown(form: &Form) -> Shown {
+    let typed = form.text("code");
+    let is_totp = typed.trim().len() <= 8 && typed.trim().bytes().all(|b| b.is_ascii_digit() || b == b' ');
+    let code = SecretString::from(if is_totp { typed.replace(' ', "") } else { typed.trim().to_owned() });
+    if is_totp { Shown::new(Some(code), None) } else { Shown::new(None, Some(code)) }
+}
+
+/// Signs out.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn sign_out(caller: Caller, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
+    let sessions = || Target::of("sessions");
+    caller.about(Event::AuthLogout, sessions());
+    no_query(&request)?;
+    form.only(&[], &[])?;
+    caller.act(Event::AuthLogout, sessions(), async |view| sign_out::sign_out(caller.acting(view)).await).await?;
+    let mut response = see_other("/sign-in");
+    add(&mut response, &cookies::no_session());
+    add(&mut response, &cookies::just_done("signed-out"));
+    Ok(response)
+}
+
+/// Adds a cookie; one of ours always has a written form.
+pub(super) fn add(response: &mut HttpResponse, cookie: &actix_web::cookie::Cookie<'_>) {
+    if let Err(error) = response.add_cookie(cookie) {
+        tracing::error!(%error, "a cookie cannot be written");
+    }
+}
+
+fn signed_in(way: &Way, token: &SecretString) -> HttpResponse {
+    let mut response = see_other(way.next());
+    add(&mut response, &cookies::session(token));
+    response
+}
+
+/// Answers with a page for a visitor, who is given a cookie if they have none yet.
+fn answer(
+    app: &App,
+    request: &HttpRequest,
+    trouble: Option<&Trouble>,
+    page: impl FnOnce(&str) -> Markup,
+) -> Result<HttpResponse, Failure> {
+    let known = cookies::form_token(request, false);
+    let (token, cookie) = match known {
+        Some(token) => (token, None),
+        None => {
+            let drawn = Opaque::draw(Kind::Visitor, &app.random)?;
+            (super::form::token(&drawn.text), Some(cookies::visitor(&drawn.text)))
+        }
+    };
+    let status = trouble.map_or(StatusCode::OK, |trouble| trouble.status);
+    let mut response = layout::html(status, page(&token));
+    if let Some(cookie) = cookie {
+        add(&mut response, &cookie);
+    }
+    if cookies::done(request).is_some() {
+        add(&mut response, &cookies::nothing_done());
+    }
+    Ok(response)
+}
+
+fn address(path: &str, way: &Way) -> String {
+    if way.next() == "/" { path.into() } else { leading_back(path, way.next()) }
+}
+
+fn password_page(
+    app: &App,
+    request: &HttpRequest,
+    way: &Way,
+    name: &str,
+    trouble: Option<Trouble>,
+) -> Result<HttpResponse, Failure> {
+    let t = texts::of(request);
+    let said = cookies::done(request).filter(|done| done == "signed-out" && trouble.is_none());
+    answer(app, request, trouble.as_ref(), |token| {
+        layout::bare(
+            t,
+            &app.assets,
+            t.sign_in.title,
+            html! {
+                h1 { (t.sign_in.title) }
+                p.sub { (t.sign_in.about) }
+                @if said.is_some() { (parts::notice(t.sign_in.signed_out)) }
+                @if let Some(trouble) = &trouble { (parts::alert(&trouble.words)) }
+                form method="post" action=(address("/sign-in", way)) {
+                    input type="hidden" name=(TOKEN) value=(token);
+                    (Field { name: "username", label: t.sign_in.name, value: name, autocomplete: "username", first: name.is_empty(), ..Field::default() })
+                    (Field {
+                        name: "password", label: t.sign_in.password, kind: "password", autocomplete: "current-password",
+                        first: !name.is_empty(), ..Field::default()
+                    })
+                    button.btn.primary data-busy=(t.sign_in.busy) { (t.sign_in.action) }
+                }
+            },
+        )
+    })
+}
+
+fn code_page(
+    app: &App,
+    request: &HttpRequest,
+    way: &Way,
+    challenge: &SecretString,
+    trouble: Option<Trouble>,
+) -> Result<HttpResponse, Failure> {
+    let t = texts::of(request);
+    answer(app, request, trouble.as_ref(), |token| {
+        layout::bare(
+            t,
+            &app.assets,
+            t.sign_in.code_title,
+            html! {
+                h1 { (t.sign_in.code_title) }
+                p.sub { (t.sign_in.code_about) }
+                form method="post" action=(address("/sign-in/code", way)) {
+                    input type="hidden" name=(TOKEN) value=(token);
+                    input type="hidden" name="challenge" value=(challenge.expose_secret());
+                    (parts::code_field(t, trouble.as_ref().map(|trouble| trouble.words.as_str())))
+                    button.btn.primary data-busy=(t.sign_in.busy) { (t.sign_in.code_action) }
+                    p.hint { a href=(address("/sign-in", way)) { (t.sign_in.again) } }
+                }
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_leads_to_paths_of_this_server_alone() {
+        let next = |text: &str| Way { next: Some(text.into()) }.next().to_owned();
+        assert_eq!(next("/profile/api-keys?state=revoked"), "/profile/api-keys?state=revoked");
+        for elsewhere in [
+            "",
+            "//evil.example",
+            "https://evil.example/",
+            "/\\evil.example",
+            "/%2fevil",
+            "javascript:alert(1)",
+            "evil.example",
+            "/a\nb",
+            "/../x",
+        ] {
+            assert_eq!(next(elsewhere), "/", "{elsewhere}");
+        }
+    }
+}
