@@ -11,6 +11,7 @@
 
 mod app;
 mod authority;
+pub mod browser;
 mod carried;
 mod certificate;
 mod client;
@@ -20,6 +21,7 @@ mod kubectl;
 mod link;
 mod postgres;
 mod process;
+mod programs;
 mod served;
 mod socket;
 mod streaming;
