@@ -15,8 +15,10 @@ impl Browser {
     /// # Panics
     /// Where it does not come.
     pub async fn text(&self, css: &str) -> String {
-        self.patiently(&format!("reading {css}"), async || Ok(self.client.find(Locator::Css(css)).await?.text().await?))
-            .await
+        self.patiently(&format!("reading {css}"), async || {
+            Ok(self.client.find(Locator::Css(css)).await?.text().await?)
+        })
+        .await
     }
 
     /// The texts of everything that a selector names now.
@@ -40,7 +42,8 @@ impl Browser {
     /// Where it does not come.
     pub async fn await_css(&self, css: &str) {
         let waited = format!("waiting for {css}");
-        self.patiently(&waited, async || if self.has(css).await { Ok(()) } else { Err(not_yet("it is not there")) }).await;
+        self.patiently(&waited, async || if self.has(css).await { Ok(()) } else { Err(not_yet("it is not there")) })
+            .await;
     }
 
     /// Whether the page shows a text now.
@@ -55,7 +58,8 @@ impl Browser {
     /// Where it does not.
     pub async fn await_text(&self, text: &str) {
         let waited = format!("waiting until it says {text:?}");
-        self.patiently(&waited, async || if self.shows(text).await { Ok(()) } else { Err(not_yet("it does not")) }).await;
+        self.patiently(&waited, async || if self.shows(text).await { Ok(()) } else { Err(not_yet("it does not")) })
+            .await;
     }
 
     /// The page's path, with its query.
@@ -99,11 +103,12 @@ impl Browser {
     /// page may keep beside its source.
     pub async fn kept(&self) -> Value {
         let script = "
-            const all = storage => { try { return Object.entries(storage) } catch { return [] } };
+            // A page that is nobody's has neither storage nor cookies, and says so by throwing.
+            const all = of => { try { return Object.entries(of()) } catch { return [] } };
             const fields = [...document.querySelectorAll('input, textarea, select')].map(e => e.value);
             const pages = performance.getEntriesByType('resource').map(e => e.name);
-            return [document.URL, document.referrer, document.title, window.name, document.cookie, history.state, fields,
-                all(globalThis.localStorage), all(globalThis.sessionStorage), pages];
+            return [document.URL, document.referrer, document.title, window.name, history.state, fields,
+                all(() => localStorage), all(() => sessionStorage), all(() => [document.cookie]), pages];
         ";
         self.run(script, &[]).await
     }

@@ -189,7 +189,7 @@ impl Browser {
     }
 
     /// Whether the focused element has an outline or a shadow around it; radio buttons and the like may have it on their
-    /// label.
+    /// label. Within a field for dates a part of it may have the focus, which the browser marks itself.
     async fn shows_focus(&self) -> bool {
         let script = "
             const marked = e => {
@@ -197,7 +197,7 @@ impl Browser {
                 return style.boxShadow !== 'none' || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1);
             };
             const focused = document.activeElement;
-            return [focused, focused.parentElement, focused.nextElementSibling].some(e => e && marked(e));
+            return !focused.matches(':focus') || [focused, focused.parentElement, focused.nextElementSibling].some(e => e && marked(e));
         ";
         self.run(script, &[]).await == json!(true)
     }

@@ -104,7 +104,8 @@ impl Browser {
     /// Where something has.
     pub async fn holds_nothing_of(&self, secret: &str) {
         let (source, kept) = (self.source().await, self.kept().await);
-        let places: [(&str, &str); 2] = [("the page's source", &source), ("what the page keeps", &Value::to_string(&kept))];
+        let places: [(&str, &str); 2] =
+            [("the page's source", &source), ("what the page keeps", &Value::to_string(&kept))];
         for (place, text) in places {
             assert!(!text.contains(secret), "{place} has {secret:?} in it, at {}", self.path().await);
         }

@@ -98,8 +98,7 @@ impl Browser {
         let client = connection.capabilities(wanted).connect(&driver.url()).await;
         let client = client.unwrap_or_else(|error| panic!("no browser: {error}\n{}", driver.words()));
         driver.keeps(client.session_id().await.unwrap().unwrap());
-        let browser =
-            Self { client, base: String::new(), look: Mutex::new(look), seen: Mutex::default(), driver };
+        let browser = Self { client, base: String::new(), look: Mutex::new(look), seen: Mutex::default(), driver };
         browser.wear(look).await;
         browser
     }
