@@ -1,124 +1,103 @@
-// Small improvements to KubeVision's pages. Every page works without this file, except for copying.
+// Small improvements to KubeVision's pages: each of them works without this file, except for copying.
 "use strict";
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const on = (kind, act) => document.addEventListener(kind, act);
 
-  // What a screen reader should hear goes through one quiet, polite region.
+  // What a screen reader should hear goes through one polite region, inside the dialog when there is one.
   const live = document.createElement("p");
   live.className = "sr";
   live.setAttribute("role", "status");
-  document.body.append(live);
-  const say = (text) => { live.textContent = text; };
+  (document.querySelector("dialog[data-modal]") || document.body).append(live);
+  const announce = (place, text, after, seconds) => {
+    live.textContent = place.textContent = text;
+    clearTimeout(place.timer);
+    place.timer = setTimeout(() => { place.replaceChildren(...after); live.textContent = ""; }, seconds * 1000);
+  };
 
   // Times: the reader's zone in the text, the exact time in the title.
-  const lang = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang || undefined;
-  const day = { day: "numeric", month: "short", year: "numeric" };
+  const lang = document.documentElement.lang.replace(/^en$/, "en-GB") || undefined;
+  const day = { day: "numeric", month: "short" };
+  const date = { ...day, year: "numeric" };
   const minute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   const clock = { ...minute, second: "2-digit", fractionalSecondDigits: 3 };
-  const shapes = {
-    date: [day],
-    stamp: [{ day: "numeric", month: "short" }, clock],
-    full: [day, clock],
-    "": [day, minute],
-  };
-  const write = (date, formats) => formats
-    .map((format) => new Intl.DateTimeFormat(lang, format).format(date).replace("Sept", "Sep"))
-    .join(formats.length > 1 && formats[0].year ? ", " : " ");
+  const shapes = { date: [date], stamp: [day, clock], full: [date, clock] };
+  const words = (when, formats) => formats
+    .map((format) => new Intl.DateTimeFormat(lang, format).format(when).replace("Sept ", "Sep "))
+    .join(formats[0].year ? ", " : " ");
   const localise = (root) => all("time[datetime]", root).forEach((time) => {
-    const date = new Date(time.dateTime);
-    if (isNaN(date)) return;
-    time.title = write(date, [{ ...day, ...clock, weekday: "short", fractionalSecondDigits: undefined, timeZoneName: "short" }])
-      + "\n" + date.toISOString().replace("T", " ").replace("Z", " UTC");
-    if (!time.hasAttribute("data-relative")) time.textContent = write(date, shapes[time.dataset.as || ""] || shapes[""]);
+    const when = new Date(time.dateTime);
+    if (isNaN(when)) return;
+    time.title = words(when, [date, { ...clock, timeZoneName: "short" }]) + "\n" + when.toISOString();
+    if (!("relative" in time.dataset)) time.textContent = words(when, shapes[time.dataset.as] || [date, minute]);
   });
   localise(document);
 
   // Copy buttons appear only here, since only a script can copy.
-  const copy = async (source) => {
-    try {
-      await navigator.clipboard.writeText(source.textContent);
-    } catch { // plain http, or the browser said no: copy the selection instead
-      getSelection().selectAllChildren(source);
-      if (!document.execCommand("copy")) return false;
-      getSelection().removeAllRanges();
-    }
-    return true;
-  };
   all("[data-copy]").forEach((button) => {
-    const label = button.textContent;
-    let timer;
+    const label = [...button.childNodes];
     button.hidden = false;
     button.addEventListener("click", async () => {
-      if (!await copy(document.getElementById(button.dataset.copy))) return;
-      button.textContent = button.dataset.copied;
-      say(button.dataset.copied);
-      clearTimeout(timer);
-      timer = setTimeout(() => { button.textContent = label; say(""); }, 2000);
+      const source = document.getElementById(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(source.innerText);
+      } catch { // over plain http there is no clipboard: copy a selection
+        getSelection().selectAllChildren(source);
+        if (!document.execCommand("copy")) return; // it stays selected, for Ctrl+C
+        getSelection().removeAllRanges();
+      }
+      announce(button, button.dataset.copied, label, 2);
     });
   });
 
   // Dialogs the server rendered open become modal. Leaving one is always a link, so Back works.
   all("dialog[open][data-modal]").forEach((dialog) => {
-    const cancel = dialog.querySelector("a[data-cancel]");
-    const leave = () => { if (cancel) location.assign(cancel.href); };
-    const touched = () => all("input, textarea", dialog)
-      .some((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
-    const outside = (event) => {
+    const leave = () => dialog.querySelector("a[data-cancel]")?.click();
+    const outside = ({ target, clientX: x, clientY: y }) => {
       const box = dialog.getBoundingClientRect();
-      return event.target === dialog && (event.clientX < box.left || event.clientX > box.right
-        || event.clientY < box.top || event.clientY > box.bottom);
+      return target === dialog && (x < box.left || x > box.right || y < box.top || y > box.bottom);
     };
-    let pressed = false;
-    dialog.removeAttribute("open");
+    const typed = () => all("input, textarea", dialog).some((field) => field.value !== field.defaultValue);
+    let pressed;
+    dialog.open = false;
     dialog.showModal();
     dialog.querySelector("[autofocus]")?.focus();
     dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
-    dialog.addEventListener("close", () => { dialog.showModal(); leave(); });
+    dialog.addEventListener("close", () => dialog.showModal()); // a second Esc cannot be prevented
     dialog.addEventListener("pointerdown", (event) => { pressed = outside(event); });
-    dialog.addEventListener("click", (event) => { if (pressed && outside(event) && !touched()) leave(); });
+    dialog.addEventListener("click", (event) => { if (pressed && outside(event) && !typed()) leave(); });
   });
 
   // Forms: one press, one request. Empty filters stay out of the address.
   const busy = new Map();
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    setTimeout(() => {
-      if (event.defaultPrevented) return;
-      form.setAttribute("aria-busy", "true");
-      all("button:not([type=button])", form).concat(event.submitter || []).forEach((button) => {
-        if (button.disabled) return;
-        busy.set(button, button.textContent);
-        button.disabled = true;
-        if (button === event.submitter && button.dataset.busy) say(button.textContent = button.dataset.busy);
-      });
+  on("submit", (event) => setTimeout(() => {
+    if (event.defaultPrevented) return;
+    event.target.setAttribute("aria-busy", "true");
+    all("button:not([type=button], :disabled)", event.target).forEach((button) => {
+      busy.set(button, [...button.childNodes]);
+      button.disabled = true;
+      if (button === event.submitter && button.dataset.busy) live.textContent = button.textContent = button.dataset.busy;
     });
+  }));
+  on("formdata", ({ target, formData }) => {
+    if (target.method === "get") [...formData].forEach(([name, value]) => value || formData.delete(name));
   });
-  document.addEventListener("formdata", (event) => {
-    if (event.target.method !== "get") return;
-    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
-  });
-  document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
-  });
+  on("change", ({ target }) => { if (target.matches("[data-submit]")) target.form.requestSubmit(); });
 
   // A secret shown once leaves the page, the history and the back/forward cache with its reader.
   const secrets = all("[data-secret]");
   const next = secrets.map((secret) => secret.dataset.forgetUrl).find(Boolean);
   const forget = () => secrets.forEach((secret) => secret.replaceChildren());
   if (next) history.replaceState(null, "", next);
-  if (secrets.length) {
-    addEventListener("pagehide", forget);
-    document.addEventListener("click", (event) => {
-      if (event.target.closest("a[data-forget], button[data-forget]")) forget();
-    });
-  }
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
+  addEventListener("pagehide", forget);
+  on("click", ({ target }) => { if (target.closest("a[data-forget], button[data-forget]")) forget(); });
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
     if (next) location.replace(next);
-    busy.forEach((text, button) => {
+    busy.forEach((label, button) => {
       button.disabled = false;
-      button.textContent = text;
-      button.closest("form")?.removeAttribute("aria-busy");
+      button.replaceChildren(...label);
+      button.form.removeAttribute("aria-busy");
     });
     busy.clear();
   });
@@ -126,15 +105,12 @@
   // Expiry presets: what the choice means, in the reader's zone.
   const preview = document.querySelector("[data-expiry-preview]");
   if (preview) {
-    const form = preview.closest("form");
+    const { form } = preview.closest("fieldset");
     const show = () => {
-      const { expiry, date } = form.elements;
-      const end = expiry.value === "date"
-        ? new Date(date.value + "T23:59:59Z")
-        : new Date(Date.now() + expiry.value * 864e5);
-      preview.textContent = expiry.value === "never" ? preview.dataset.never
-        : isNaN(end) ? preview.dataset.choose
-        : write(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, minute]);
+      const { expiry: { value }, date: last } = form.elements;
+      const end = new Date(value === "date" ? last.value + "T23:59:59Z" : Date.now() + value * 864e5);
+      preview.textContent = value === "never" ? preview.dataset.never : isNaN(end) ? preview.dataset.choose
+        : words(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, minute]);
     };
     form.addEventListener("input", show);
     show();
@@ -146,28 +122,22 @@
     for (let place; (place = waiting.shift());) {
       try {
         const answer = await fetch(place.dataset.probe, { headers: { Accept: "text/html" }, redirect: "error" });
-        if (!answer.ok) throw new Error(answer.status);
-        const part = new DOMParser().parseFromString(await answer.text(), "text/html").body.firstElementChild;
-        localise(part);
-        place.replaceWith(document.adoptNode(part));
+        if (!answer.ok) throw answer.status;
+        const { body } = new DOMParser().parseFromString(await answer.text(), "text/html");
+        localise(body);
+        place.replaceWith(body.firstElementChild);
       } catch {
         place.textContent = place.dataset.failed;
-        place.removeAttribute("data-probe");
       }
     }
   };
-  for (let i = 0; i < 4; i++) probe();
+  [1, 2, 3, 4].forEach(probe);
 
-  // Downloads stream, so the page stays: say that something is happening.
+  // A download streams while the page stays: say that something is happening.
   all("a[data-download]").forEach((link) => {
     const status = document.createElement("span");
     status.className = "hint";
     link.before(status);
-    let timer;
-    link.addEventListener("click", () => {
-      say(status.textContent = link.dataset.download);
-      clearTimeout(timer);
-      timer = setTimeout(() => { status.textContent = ""; say(""); }, 5000);
-    });
+    link.addEventListener("click", () => announce(status, link.dataset.download, "", 5));
   });
 })();

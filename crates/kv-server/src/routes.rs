@@ -136,6 +136,109 @@ routes! {
     "/profile/api-keys" Page { GET => pages::api_keys::list }
     "/profile/api-keys/new" Page { GET => pages::api_keys::new, POST => pages::api_keys::create }
     "/profile/api-keys/{id}/revoke" Page { GET => pages::api_keys::ask_to_revoke, POST => pages::api_keys::revoke }
+    "/settings/users" Page { GET => pages::users::list }
+    "/settings/users/new" Page { GET => pages::users::new, POST => pages::users::create }
+    "/settings/users/{id}" Page { GET => pages::users::user::show }
+    "/settings/users/{id}/role" Page { GET => pages::users::rights::ask_for_role, POST => pages::users::rights::give_role }
+    "/settings/users/{id}/assignments/new" Page {
+        GET => pages::users::rights::ask_to_assign,
+        POST => pages::users::rights::assign,
+    }
+    "/settings/users/{id}/assignments/remove" Page {
+        GET => pages::users::rights::ask_to_unassign,
+        POST => pages::users::rights::unassign,
+    }
+    "/settings/users/{id}/disable" Page {
+        GET => pages::users::account::ask_to_disable,
+        POST => pages::users::account::disable,
+    }
+    "/settings/users/{id}/enable" Page {
+        GET => pages::users::account::ask_to_enable,
+        POST => pages::users::account::enable,
+    }
+    "/settings/users/{id}/reset-password" Page {
+        GET => pages::users::account::ask_to_reset_password,
+        POST => pages::users::account::reset_password,
+    }
+    "/settings/users/{id}/reset-second-factor" Page {
+        GET => pages::users::account::ask_to_reset_second_factor,
+        POST => pages::users::account::reset_second_factor,
+    }
+    "/settings/users/{id}/delete" Page {
+        GET => pages::users::account::ask_to_delete,
+        POST => pages::users::account::delete,
+    }
+    // The same page: where its table of keys is turned and sorted.
+    "/settings/users/{id}/api-keys" Page { GET => pages::users::user::show }
+    "/settings/users/{id}/api-keys/revoke-all" Page {
+        GET => pages::users::access::ask_to_revoke_all,
+        POST => pages::users::access::revoke_all,
+    }
+    "/settings/users/{id}/api-keys/{key_id}/revoke" Page {
+        GET => pages::users::access::ask_to_revoke,
+        POST => pages::users::access::revoke,
+    }
+    "/settings/users/{id}/sessions/end" Page {
+        GET => pages::users::access::ask_to_end_all,
+        POST => pages::users::access::end_all,
+    }
+    "/settings/users/{id}/sessions/{session_id}/end" Page {
+        GET => pages::users::access::ask_to_end,
+        POST => pages::users::access::end,
+    }
+    "/settings/roles" Page { GET => pages::roles::list }
+    "/settings/roles/new" Page { GET => pages::roles::edit::new, POST => pages::roles::edit::create }
+    "/settings/roles/{name}" Page { GET => pages::roles::edit::show, POST => pages::roles::edit::change }
+    // Where a code is asked for before anything is ticked; and the way to a role that is called `new`.
+    "/settings/roles/{name}/edit" Page { GET => pages::roles::edit::edit, POST => pages::roles::edit::change }
+    "/settings/roles/{name}/delete" Page { GET => pages::roles::edit::ask_to_delete, POST => pages::roles::edit::delete }
+
+    "/clusters" Page { GET => pages::clusters::list }
+    "/clusters/{cluster}" Page { GET => pages::workloads::namespaces }
+    "/clusters/{cluster}/health" Page { GET => pages::clusters::health }
+    "/clusters/{cluster}/namespaces/{namespace}" Page { GET => pages::workloads::workloads }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/scale" Page {
+        GET => pages::workloads::ask_to_scale,
+        POST => pages::workloads::scale,
+    }
+    "/clusters/{cluster}/namespaces/{namespace}/{kind}/{name}/restart" Page {
+        GET => pages::workloads::ask_to_restart,
+        POST => pages::workloads::restart,
+    }
+    "/settings/clusters" Page { GET => pages::clusters::settings }
+    "/settings/clusters/new" Page { GET => pages::clusters::new, POST => pages::clusters::create }
+    "/settings/clusters/{cluster}/remove" Page {
+        GET => pages::clusters::ask_to_remove,
+        POST => pages::clusters::remove,
+    }
+    "/settings/audit-logs" Page { GET => pages::audit::list }
+    "/settings/audit-logs/export" Page { GET => pages::audit::export }
+    "/settings/audit-logs/{id}" Page { GET => pages::audit::entry }
+    "/profile/security" Page { GET => pages::security::show }
+    "/profile/security/second-factor" Page {
+        GET => pages::security::second_factor::show,
+        POST => pages::security::second_factor::set_up,
+    }
+    "/profile/security/second-factor/enable" Page {
+        GET => pages::security::second_factor::enable_gone,
+        POST => pages::security::second_factor::enable,
+    }
+    "/profile/security/second-factor/off" Page {
+        GET => pages::security::second_factor::ask_off,
+        POST => pages::security::second_factor::off,
+    }
+    "/profile/security/recovery-codes" Page {
+        GET => pages::security::recovery_codes::ask,
+        POST => pages::security::recovery_codes::renew,
+    }
+    "/profile/security/sessions/{id}/end" Page {
+        GET => pages::security::sessions::ask_to_end,
+        POST => pages::security::sessions::end,
+    }
+    "/profile/security/password" Page {
+        GET => pages::security::password::show,
+        POST => pages::security::password::submit,
+    }
 
     "/healthz" Public { GET => api::health::live }
     "/readyz" Public { GET => api::health::ready }

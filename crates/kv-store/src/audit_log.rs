@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 /// Which entries to read. Every field given must match.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
+    /// The entry itself.
+    pub id: Option<EntryId>,
     /// The user's name at the time.
     pub user: Option<String>,
     /// The key's name at the time, or the client.
@@ -138,6 +140,7 @@ impl Store {
                 )+};
             }
             equal! {
+                id: filter.id.map(bytes),
                 user_name: filter.user.as_deref().map(text),
                 agent: filter.agent.as_deref().map(text),
                 key_id: filter.key_id.map(bytes),

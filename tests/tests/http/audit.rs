@@ -148,13 +148,13 @@ async fn attack_221_a_client_that_hangs_up_does_not_take_the_outcome_along(backe
 }
 
 /// Keeps everyone from writing to the database as long as it lives.
-enum Outage<'a> {
+pub(super) enum Outage<'a> {
     Locked(SqliteConnection),
     ShutOut(&'a TestApp),
 }
 
 impl<'a> Outage<'a> {
-    fn of(app: &'a TestApp) -> Self {
+    pub(super) fn of(app: &'a TestApp) -> Self {
         match &app.database.url {
             DatabaseUrl::Sqlite(path) => {
                 let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();

@@ -17,6 +17,8 @@ mod keys;
 mod kubeconfig;
 mod leaks;
 mod limits;
+mod pages;
+mod pages_security;
 mod passwords;
 mod paths;
 mod processes;

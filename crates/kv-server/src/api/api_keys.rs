@@ -287,7 +287,7 @@ pub(crate) fn permissions(owner: &Owner, view: &crate::view::View) -> EffectiveP
 }
 
 /// Assignments in their written form; those to clusters that are gone are left out.
-pub(super) fn assigned(assignments: &kv_authz::Assignments, view: &crate::view::View) -> Vec<AssignedTo> {
+pub(crate) fn assigned(assignments: &kv_authz::Assignments, view: &crate::view::View) -> Vec<AssignedTo> {
     let name =
         |cluster| view.clusters.clusters.iter().find(|known| known.id == cluster).map(|known| known.name.clone());
     let written = |line: &kv_authz::Assignment| {

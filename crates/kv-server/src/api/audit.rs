@@ -110,6 +110,7 @@ impl AuditQuery {
     fn filter(self) -> Result<AuditFilter, Failure> {
         let wrong = |field: &str| Failure::invalid("malformed_query", format!("`{field}` is not a value it can have."));
         Ok(AuditFilter {
+            id: None,
             user: self.user,
             agent: self.agent,
             key_id: self.key_id.map(|text| text.parse().map_err(|_| wrong("key_id"))).transpose()?,
@@ -172,8 +173,7 @@ async fn next_piece(caller: &Caller, export: &mut Export) -> Result<Option<Vec<u
         (status = 403, description = "Missing `audit:read`.", body = Problem),
     ))]
 pub async fn export(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let target = Target::of("audit-logs");
-    caller.about(Event::AuditExport, target.clone());
+    caller.about(Event::AuditExport, Target::of("audit-logs"));
     let input: AuditQuery = query(&request)?;
     if input.limit.is_some() || input.cursor.is_some() {
         return Err(Failure::invalid("malformed_query", "An export has no pages."));
@@ -183,7 +183,19 @@ pub async fn export(caller: Caller, request: HttpRequest) -> Result<HttpResponse
         Some("jsonl") => (Form::JsonLines, "application/jsonl", "audit-log.jsonl"),
         _ => return Err(Failure::invalid("malformed_query", "`format` is `csv` or `jsonl`.")),
     };
-    let filter = input.filter()?;
+    stream(caller, input.filter()?, (form, media_type, name)).await
+}
+
+/// An export as it streams.
+///
+/// # Errors
+/// [`Failure`]: 403 without `audit:read`.
+pub(crate) async fn stream(
+    caller: Caller,
+    filter: AuditFilter,
+    (form, media_type, name): (Form, &'static str, &'static str),
+) -> Result<HttpResponse, Failure> {
+    let target = Target::of("audit-logs");
     let decide = async |view: &View| Ok((Export::begin(&caller.acting(view), filter.clone(), form)?, Detail::none()));
     let (export, begun) = caller.begin(false, Event::AuditExport, target, decide).await?;
     let pieces = futures_util::stream::unfold(Some((caller, export, begun)), async |state| {

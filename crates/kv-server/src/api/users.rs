@@ -162,7 +162,7 @@ fn users() -> Target {
 }
 
 /// The id in a path. One that is none names nothing; but who may not ask, learns only that.
-pub(super) fn known<A: OwnAction>(text: &str, acting: &Acting<'_>) -> Result<UserId, Failure> {
+pub(crate) fn known<A: OwnAction>(text: &str, acting: &Acting<'_>) -> Result<UserId, Failure> {
     match id(text, "user") {
         Ok(user) => Ok(user),
         Err(failure) => {

@@ -11,7 +11,7 @@ use super::{
     parts::{self, Dialog, Field},
     reader::Reader,
     sign_in::add,
-    texts::said,
+    texts::{Texts, said},
 };
 use crate::{
     api::{
@@ -30,7 +30,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
-    KeyId, KeyState,
+    KeyId,
     action::CreateApiKey,
     audit::{Event, Target},
 };
@@ -68,13 +68,11 @@ struct Known {
     keys: kv_store::Page<Listed>,
     /// What a key can do, in words.
     can: String,
+    /// A cluster that it reaches, for an example.
+    cluster: String,
 }
 
-async fn load(
-    caller: &Caller,
-    table: &TableQuery,
-    reader_texts: &'static super::texts::Texts,
-) -> Result<Known, Failure> {
+async fn load(caller: &Caller, table: &TableQuery, texts: &Texts) -> Result<Known, Failure> {
     let request = match table.state {
         // All that are live are few enough for one page.
         Tab::Live | Tab::Expired => page(Some(PageRequest::MAX_LIMIT), table.cursor.as_deref())?,
@@ -85,7 +83,12 @@ async fn load(
         .observe(Event::ApiKeyList, keys(), async |view| {
             let keys = list_api_keys::list_api_keys(caller.acting(view), filter, request).await?;
             let owner = view.principal.owner().ok_or(Failure::NotFound { what: "user" })?;
-            Ok(Known { keys, can: table::what_it_can(reader_texts, &permissions(owner, view)) })
+            let cluster = view.clusters.clusters.iter().find(|cluster| owner.reach(cluster.id).is_some());
+            Ok(Known {
+                keys,
+                can: table::what_it_can(texts, &permissions(owner, view)),
+                cluster: cluster.map_or_else(|| "CLUSTER".to_owned(), |cluster| cluster.name.clone()),
+            })
         })
         .await
 }
@@ -173,7 +176,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     let (wrong, status) = match made {
         Ok(created) => {
             let known = load(&caller, &TableQuery::default(), reader.texts).await?;
-            let dialog = once(&reader, &request, &created);
+            let dialog = once(&reader, &request, &known.cluster, &created);
             return Ok(keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED));
         }
         Err(refused) => refused?,
@@ -333,14 +336,13 @@ fn new_dialog(reader: &Reader, can: &str, typed: &Typed<'_>, wrong: &Wrong) -> M
                     }
                 }
             }
-            div.dated {
+            p.dated {
                 label for="date" { (t.date) }
                 input #date name="date" type="date" value=(typed.date) aria-invalid=[error.map(|_| "true")]
-                    aria-describedby="date-hint";
-                span #date-hint.hint { (t.date_hint) }
+                    aria-describedby=[parts::described("expiry", "", error)];
             }
-            p.hint data-expiry-preview data-never=(t.expires_never) data-choose=(t.date) {}
             (parts::below("expiry", "", error))
+            p.hint data-expiry-preview data-never=(t.preview_never) data-choose=(t.date_hint) { (t.preview) }
         }
     };
     Dialog {
@@ -357,29 +359,28 @@ fn new_dialog(reader: &Reader, can: &str, typed: &Typed<'_>, wrong: &Wrong) -> M
 }
 
 /// The one sight of a key.
-fn once(reader: &Reader, request: &HttpRequest, created: &Created) -> Markup {
+fn once(reader: &Reader, request: &HttpRequest, cluster: &str, created: &Created) -> Markup {
     let t = &reader.texts.keys;
     let server = reader.app.config.public_url.clone().or_else(|| reached_at(request));
     let server = server.map_or_else(|| "https://kubevision.example.com".to_owned(), |server| server.to_string());
     let curl = format!("curl {server}/api/v1/clusters \\\n  -H \"Authorization: ApiKey $KUBEVISION_API_KEY\"");
     let kubectl = format!(
-        "curl -sS {server}/api/v1/clusters/CLUSTER/kubeconfig \\\n  -H \"Authorization: ApiKey $KUBEVISION_API_KEY\" \
-         > kubevision.yaml\nkubectl --kubeconfig kubevision.yaml get pods"
+        "kubectl get pods --token \"$KUBEVISION_API_KEY\" \\\n  --server {server}/api/v1/clusters/{cluster}/k8s"
     );
     let snippet = |id: &str, text: &str| {
         html! {
-            div.snippet {
-                pre tabindex="0" { code id=(id) { (text) } }
-                button.btn.small type="button" data-copy=(id) data-copied=(t.copied) hidden { (t.copy) }
+            div.copy {
+                pre id=(id) { (text) }
+                button.btn type="button" data-copy=(id) data-copied=(t.copied) hidden { (t.copy) }
             }
         }
     };
     html! {
-        dialog open data-modal aria-labelledby="dialog-title" {
+        dialog.wide open data-modal aria-modal="true" aria-labelledby="dialog-title" {
             h2 #dialog-title { (said(t.ready, &created.name)) }
             p { (t.once) }
-            div.secret {
-                code #key data-secret data-forget-url=(HERE) aria-label=(t.your_key) role="text" { (created.key.expose()) }
+            div.copy {
+                code #key data-secret data-forget-url=(HERE) { (created.key.expose()) }
                 button.btn type="button" data-copy="key" data-copied=(t.copied) hidden autofocus { (t.copy) }
             }
             p.notice.warn { (t.lost) }
@@ -387,18 +388,7 @@ fn once(reader: &Reader, request: &HttpRequest, created: &Created) -> Markup {
             (snippet("curl", &curl))
             h3 { (t.kubectl) }
             (snippet("kubectl", &kubectl))
-            div.actions { a.btn.primary href=(HERE) data-cancel data-forget { (t.stored) } }
+            div.actions { a.btn.primary href=(HERE) data-forget { (t.stored) } }
         }
-    }
-}
-
-/// A key's state in a word.
-pub(super) fn state_pill(reader: &Reader, state: KeyState) -> Markup {
-    let t = &reader.texts.states;
-    match state {
-        KeyState::Active => parts::pill(parts::Tone::Good, t.active),
-        KeyState::Expiring => parts::pill(parts::Tone::Warning, t.expiring),
-        KeyState::Expired => parts::pill(parts::Tone::Bad, t.expired),
-        KeyState::Revoked => parts::pill(parts::Tone::Plain, t.revoked),
     }
 }

@@ -91,8 +91,9 @@ pub(super) fn detail(failure: &Failure, problem: &Problem) -> String {
     let t = &texts::EN.errors;
     match failure {
         Failure::Unauthorized { .. } => t.signed_out.into(),
-        Failure::Unavailable { .. } => t.unavailable.into(),
         Failure::Unconfirmed => t.unconfirmed.into(),
+        Failure::Unavailable { .. } if failure.may_be_done() => t.unconfirmed.into(),
+        Failure::Unavailable { .. } => t.unavailable.into(),
         Failure::Limited(_) | Failure::Throttled { .. } => t.wait.into(),
         _ => problem.detail.clone(),
     }

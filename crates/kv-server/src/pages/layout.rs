@@ -67,10 +67,10 @@ impl Page<'_> {
         let modal = self.dialog.is_some();
         let done = reader.done.as_deref().and_then(|code| reader.texts.done.said(code));
         let body = html! {
-            a.skip href="#main" { (reader.texts.nav.skip) }
+            a.skip href="#main" inert[modal] { (reader.texts.nav.skip) }
             (side(reader, self.place, modal))
             main #main tabindex="-1" inert[modal] {
-                div.head {
+                header.head {
                     div {
                         p.over { (self.over) }
                         h1 { (self.title) }
@@ -98,11 +98,17 @@ impl Page<'_> {
 pub(super) fn bare(t: &Texts, assets: &Assets, title: &str, main: Markup) -> Markup {
     let body = html! {
         main #main {
-            a.brand href="/" { (t.nav.product) }
+            p.brand { (t.nav.product) }
             (main)
         }
     };
     document(t, assets, title, "gate", body)
+}
+
+/// A part that the script puts into a page, which it takes for the first thing there is; a page of its own to whoever follows
+/// the link to it.
+pub(super) fn fragment(t: &Texts, assets: &Assets, title: &str, part: Markup) -> Markup {
+    document(t, assets, title, "", part)
 }
 
 /// An answer with a page. Nobody keeps it: neither a cache nor, as far as browsers heed it, the way back.

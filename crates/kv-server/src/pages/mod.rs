@@ -6,15 +6,22 @@
 
 pub mod api_keys;
 pub mod assets;
+pub mod audit;
+pub mod clusters;
 mod cookies;
 mod error;
 mod form;
 mod layout;
 mod parts;
 mod reader;
+pub mod roles;
+pub mod security;
+mod settings;
 pub mod sign_in;
 mod texts;
+pub mod users;
 pub mod verify;
+pub mod workloads;
 
 pub use cookies::present;
 pub use error::{Instead, failed};
@@ -36,5 +43,5 @@ pub async fn home(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     caller.about(Event::AuthShow, Target::of("users"));
     no_query(&request)?;
     caller.observe(Event::AuthShow, Target::of("users"), async |_| Ok(())).await?;
-    Ok(error::see_other("/profile/api-keys"))
+    Ok(error::see_other("/clusters"))
 }

@@ -58,6 +58,14 @@ pub(super) fn stamp(at: OffsetDateTime) -> Markup {
     time(at, &at.format(format).unwrap_or_default(), "stamp", false)
 }
 
+/// The same with its day and zone, for one entry of a log.
+pub(super) fn exact(at: OffsetDateTime) -> Markup {
+    let format = format_description!(
+        "[day padding:none] [month repr:short] [year], [hour]:[minute]:[second].[subsecond digits:3] UTC"
+    );
+    time(at, &at.format(format).unwrap_or_default(), "full", false)
+}
+
 /// A day.
 pub(super) fn day(at: OffsetDateTime) -> Markup {
     let shown = at.format(format_description!("[day padding:none] [month repr:short] [year]"));
@@ -188,14 +196,15 @@ impl Dialog<'_> {
     pub(super) fn markup(&self, reader: &Reader) -> Markup {
         let kind = if self.danger { "btn danger" } else { "btn primary" };
         html! {
-            dialog class=[self.danger.then_some("narrow")] open data-modal aria-labelledby="dialog-title" {
+            dialog class=[self.danger.then_some("narrow")] open data-modal aria-modal="true"
+                aria-labelledby="dialog-title" aria-describedby="dialog-text" {
                 h2 #dialog-title { (self.title) }
-                p { (self.lead) }
+                p #dialog-text { (self.lead) }
                 form method="post" action=(self.action) {
                     (hidden(reader))
                     (self.fields)
                     div.actions {
-                        a.btn href=(self.cancel) data-cancel { (reader.texts.nav.cancel) }
+                        a.btn href=(self.cancel) data-cancel autofocus[self.fields.0.is_empty()] { (reader.texts.nav.cancel) }
                         button class=(kind) data-busy=(self.busy) { (self.button) }
                     }
                 }

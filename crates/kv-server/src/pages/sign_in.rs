@@ -215,7 +215,11 @@ fn password_page(
     trouble: Option<Trouble>,
 ) -> Result<HttpResponse, Failure> {
     let t = texts::of(request);
-    let said = cookies::done(request).filter(|done| done == "signed-out" && trouble.is_none());
+    let done = cookies::done(request).filter(|_| trouble.is_none());
+    let said = done.and_then(|code| match code.as_str() {
+        "signed-out" => Some(t.sign_in.signed_out),
+        code => t.done.said(code),
+    });
     answer(app, request, trouble.as_ref(), |token| {
         layout::bare(
             t,
@@ -224,7 +228,7 @@ fn password_page(
             html! {
                 h1 { (t.sign_in.title) }
                 p.sub { (t.sign_in.about) }
-                @if said.is_some() { (parts::notice(t.sign_in.signed_out)) }
+                @if let Some(said) = said { (parts::notice(said)) }
                 @if let Some(trouble) = &trouble { (parts::alert(&trouble.words)) }
                 form method="post" action=(address("/sign-in", way)) {
                     input type="hidden" name=(TOKEN) value=(token);

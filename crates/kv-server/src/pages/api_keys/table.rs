@@ -2,7 +2,6 @@
 //!
 //! Nothing is loaded here.
 
-use super::state_pill;
 use crate::{
     api::api_keys::EffectivePermissions,
     operations::list_api_keys::Listed,
@@ -105,6 +104,7 @@ pub(in crate::pages) fn keys_table(
     html! {
         div.table {
             table {
+                caption.sr { (t.title) }
                 thead {
                     tr {
                         (head(t.name, Sort::Name))
@@ -127,13 +127,13 @@ fn row(reader: &Reader, Listed { key, state }: &Listed, here: &str) -> Markup {
     html! {
         tr {
             th scope="row" { (key.name) }
-            td data-label=(t.key) { span.mono.dim { (key.prefix) "…" } }
+            td data-label=(t.key) { code.dim.nowrap { (key.prefix) "…" } }
             td.dim data-label=(t.created) { (parts::day(key.created_at)) }
             td data-label=(t.last_used) {
                 @match key.last_used_at {
                     Some(at) => {
                         (parts::distance(reader.texts, at, now))
-                        @if let Some(ip) = &key.last_used_ip { small.mono { (ip) } }
+                        @if let Some(ip) = &key.last_used_ip { " " small.mono { (ip) } }
                     }
                     None => span.dim { (reader.texts.states.never_used) },
                 }
@@ -184,4 +184,15 @@ pub(super) fn what_it_can(texts: &Texts, rights: &EffectivePermissions) -> Strin
         format!("{cluster} ({namespaces})")
     });
     format!("{} {}", said(t.on, &rights.role), places.collect::<Vec<_>>().join(", "))
+}
+
+/// A key's state in a word.
+fn state_pill(reader: &Reader, state: KeyState) -> Markup {
+    let t = &reader.texts.states;
+    match state {
+        KeyState::Active => parts::pill(parts::Tone::Good, t.active),
+        KeyState::Expiring => parts::pill(parts::Tone::Warning, t.expiring),
+        KeyState::Expired => parts::pill(parts::Tone::Bad, t.expired),
+        KeyState::Revoked => parts::pill(parts::Tone::Plain, t.revoked),
+    }
 }

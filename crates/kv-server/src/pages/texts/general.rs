@@ -25,7 +25,6 @@ texts! {
         cancel: "Cancel",
         more: "Next page",
         first: "First page",
-        no_script_times: "Times are in UTC.",
     }
 }
 
@@ -54,6 +53,25 @@ texts! {
     /// What was just done.
     Done {
         revoked: "The key is revoked. Nothing accepts it any more.",
+        cluster_added: "The cluster is added. Assign it to people under Users.",
+        cluster_removed: "The cluster is removed.",
+        scaled: "The cluster was told. The pods follow.",
+        restarted: "The restart has begun.",
+        factor_off: "Your second factor is off, and your other sessions have ended.",
+        session_ended: "The session has ended.",
+        password: "Your password is changed, and every session has ended. Sign in with the new one.",
+        user_made: "The user is made. Assign clusters to them next.",
+        user_deleted: "The user is deleted, with their keys and sessions.",
+        user_disabled: "The user is disabled. Their sessions are over and their keys revoked.",
+        user_enabled: "The user is enabled, and can sign in again.",
+        role_given: "The role is saved. It counts from their next request on.",
+        assigned: "The assignment is saved. It counts from their next request on.",
+        unassigned: "The assignment is removed. Nothing of theirs runs there any more that they may not do.",
+        password_reset: "The password is reset. Their sessions are over.",
+        factor_reset: "The second factor is reset. Their sessions are over.",
+        role_made: "The role is made. Nobody holds it yet.",
+        role_changed: "The role is saved. It counts for everybody who holds it from their next request on.",
+        role_deleted: "The role is deleted.",
     }
 }
 
@@ -62,6 +80,25 @@ impl Done {
     pub(in crate::pages) fn said(&self, code: &str) -> Option<&'static str> {
         match code {
             "revoked" => Some(self.revoked),
+            "cluster-added" => Some(self.cluster_added),
+            "cluster-removed" => Some(self.cluster_removed),
+            "scaled" => Some(self.scaled),
+            "restarted" => Some(self.restarted),
+            "factor-off" => Some(self.factor_off),
+            "session-ended" => Some(self.session_ended),
+            "password" => Some(self.password),
+            "user-made" => Some(self.user_made),
+            "user-deleted" => Some(self.user_deleted),
+            "user-disabled" => Some(self.user_disabled),
+            "user-enabled" => Some(self.user_enabled),
+            "role-given" => Some(self.role_given),
+            "assigned" => Some(self.assigned),
+            "unassigned" => Some(self.unassigned),
+            "password-reset" => Some(self.password_reset),
+            "factor-reset" => Some(self.factor_reset),
+            "role-made" => Some(self.role_made),
+            "role-changed" => Some(self.role_changed),
+            "role-deleted" => Some(self.role_deleted),
             _ => None,
         }
     }
@@ -78,8 +115,8 @@ texts! {
         broken: "Something went wrong here",
         signed_out: "You are not signed in, or no longer.",
         unavailable: "The server cannot reach its database right now. Nothing was done. Try again in a moment.",
-        unconfirmed: "Not confirmed: the server lost touch with its database on the way. It may have been done or not. \
-                      Look, and try again.",
+        unconfirmed: "Not confirmed: the server lost touch with its database on the way. If you changed something, it may \
+                      have been done or not. Look, and try again.",
         wait: "You are faster than your rate limit allows, or failed too often. Wait a moment, then try again.",
         request: "Request {}: name it when you ask whoever runs this server.",
         home: "To the start page",
@@ -119,6 +156,5 @@ texts! {
         refused: "The name or the password is wrong, or the account is disabled.",
         wrong_code: "The code is wrong, too old, or was used before. Take the next one.",
         over: "That took too long. Sign in again.",
-        needs_cookie: "Your browser did not keep this server's cookie. Allow cookies, and open the server by https://.",
     }
 }

@@ -2,15 +2,25 @@
 //!
 //! Nothing here knows of markup; `{}` stands where a page puts a value.
 
+mod audit;
+mod clusters;
 mod general;
 mod keys;
 mod people;
+mod roles;
+mod security;
+mod users;
 
 use actix_web::HttpRequest;
+pub(super) use audit::Audit;
+pub(super) use clusters::Clusters;
 pub(super) use general::{Done, Errors, Nav, SignIn, States};
 pub(super) use keys::Keys;
 pub(super) use people::Verify;
+pub(super) use roles::Roles;
+pub(super) use security::{Codes, EndSession, Factor, Password, Security};
 use std::fmt::Display;
+pub(super) use users::{UserDialogs, Users};
 
 /// Makes a struct of texts and its English value.
 macro_rules! texts {
@@ -39,7 +49,17 @@ pub(super) struct Texts {
     pub(super) errors: Errors,
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
+    pub(super) audit: Audit,
+    pub(super) clusters: Clusters,
     pub(super) verify: Verify,
+    pub(super) security: Security,
+    pub(super) factor: Factor,
+    pub(super) codes: Codes,
+    pub(super) end_session: EndSession,
+    pub(super) password: Password,
+    pub(super) users: Users,
+    pub(super) user_dialogs: UserDialogs,
+    pub(super) roles: Roles,
 }
 
 /// English.
@@ -51,7 +71,17 @@ pub(super) const EN: Texts = Texts {
     errors: Errors::EN,
     sign_in: SignIn::EN,
     keys: Keys::EN,
+    audit: Audit::EN,
+    clusters: Clusters::EN,
     verify: Verify::EN,
+    security: Security::EN,
+    factor: Factor::EN,
+    codes: Codes::EN,
+    end_session: EndSession::EN,
+    password: Password::EN,
+    users: Users::EN,
+    user_dialogs: UserDialogs::EN,
+    roles: Roles::EN,
 };
 
 /// The texts for whoever asks. There is one language so far; a second is chosen here.

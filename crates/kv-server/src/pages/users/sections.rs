@@ -1,0 +1,271 @@
+//! The sections of a user's page.
+//!
+//! Nothing is loaded here.
+
+use super::{factor, user::Known};
+use crate::{
+    operations::list_api_keys::Listed,
+    pages::{
+        api_keys::{Tab, TableQuery, keys_table},
+        layout::hidden,
+        parts::{self, Field},
+        reader::Reader,
+        settings::Select,
+        texts::said,
+    },
+};
+use kv_authz::action::{AssignUser, ChangeRoleOfUser, EndUserSessions, RevokeUserApiKeys, UnassignUser};
+use kv_store::{Page, SessionRecord, UserRecord};
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Every cluster, where one is chosen. No cluster's name has this character.
+pub(super) const EVERY: &str = "*";
+
+/// What was typed into the forms of the page, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Typed<'a> {
+    /// The role chosen.
+    pub(super) role: Option<&'a str>,
+    pub(super) role_error: Option<String>,
+    /// The cluster chosen, and the namespaces typed.
+    pub(super) place: Option<(&'a str, &'a str)>,
+    pub(super) cluster_error: Option<String>,
+    pub(super) namespaces_error: Option<String>,
+}
+
+fn section(id: &str, title: &str, hint: &str, action: Markup, body: Markup) -> Markup {
+    html! {
+        section.block aria-labelledby=(id) {
+            header {
+                div {
+                    h2 id=(id) { (title) }
+                    @if !hint.is_empty() { p.hint { (hint) } }
+                }
+                (action)
+            }
+            (body)
+        }
+    }
+}
+
+/// The role, to be changed where that is the reader's to do.
+pub(super) fn role(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+    let (t, action) = (&reader.texts.users, format!("{}/role", known.address()));
+    let now = known.user.role.name();
+    let may = known.governed && reader.may::<ChangeRoleOfUser>();
+    // Where a code is owed, it is asked for before anything is chosen.
+    let body = if (may && !reader.owes_code::<ChangeRoleOfUser>()) || typed.role_error.is_some() {
+        let value = typed.role.unwrap_or(now);
+        let mut options: Vec<_> = known.roles.iter().map(|name| (name.as_str(), name.as_str())).collect();
+        if !known.roles.iter().any(|name| name == value) {
+            options.push((value, value));
+        }
+        let error = typed.role_error.as_deref();
+        html! {
+            form.row method="post" action=(action) {
+                (hidden(reader))
+                (Select { name: "role", label: t.role, options, value, error, first: typed.role.is_some() })
+                button.btn data-busy=(t.saving) { (t.save_role) }
+            }
+        }
+    } else {
+        html! {
+            p { b { (now) } }
+            @if may { p.pager { a.btn href=(action) { (t.change_role) } } }
+        }
+    };
+    section("role-title", t.role, t.role_hint, html! {}, body)
+}
+
+/// What is assigned, to be added to and taken from.
+pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+    let (t, here) = (&reader.texts.users, known.address());
+    let may = known.assignable && reader.may::<AssignUser>();
+    let takes = known.assignable && reader.may::<UnassignUser>();
+    let wrong = typed.cluster_error.is_some() || typed.namespaces_error.is_some();
+    let body = html! {
+        @if known.lines.is_empty() { p.dim { (t.none_assigned) } } @else {
+            div.table {
+                table {
+                    caption.sr { (t.assignments) }
+                    thead {
+                        tr {
+                            th scope="col" { (t.cluster) }
+                            th scope="col" { (t.namespaces) }
+                            th scope="col" { span.sr { (t.remove) } }
+                        }
+                    }
+                    tbody {
+                        @for line in &known.lines {
+                            @let name = line.cluster.as_deref().unwrap_or(t.every_cluster);
+                            tr {
+                                th scope="row" { (name) }
+                                td data-label=(t.namespaces) {
+                                    @match &line.namespaces {
+                                        None => span.dim { (t.all_namespaces) },
+                                        Some(names) => (names.join(", ")),
+                                    }
+                                }
+                                td.do {
+                                    @if takes {
+                                        a.btn.small.risky aria-label=(said(t.remove_named, name))
+                                            href=(removal(&here, line.cluster.as_deref().unwrap_or(EVERY))) { (t.remove) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if wrong || (may && !reader.owes_code::<AssignUser>()) { (new_assignment(reader, known, typed)) }
+        @else if may { p.pager { a.btn href={ (here) "/assignments/new" } { (t.assign) } } }
+    };
+    let hint = if known.user.role.reaches_everything() { t.assignments_admin } else { t.assignments_hint };
+    section("assignments", t.assignments, hint, html! {}, body)
+}
+
+/// Where what a user has for a cluster is taken from them.
+pub(super) fn removal(here: &str, cluster: &str) -> String {
+    format!("{here}/assignments/remove?cluster={}", utf8_percent_encode(cluster, NON_ALPHANUMERIC))
+}
+
+fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+    let t = &reader.texts.users;
+    let (cluster, namespaces) = typed.place.unwrap_or((known.clusters.first().map_or(EVERY, String::as_str), ""));
+    let mut options = vec![(EVERY, t.every_cluster)];
+    options.extend(known.clusters.iter().map(|name| (name.as_str(), name.as_str())));
+    if !options.iter().any(|(value, _)| *value == cluster) {
+        options.push((cluster, cluster));
+    }
+    let wrong_names = typed.namespaces_error.as_deref();
+    html! {
+        form.row.spaced method="post" action={ (known.address()) "/assignments/new" } {
+            (hidden(reader))
+            (Select {
+                name: "cluster", label: t.cluster, options, value: cluster, error: typed.cluster_error.as_deref(),
+                first: typed.place.is_some() && wrong_names.is_none(),
+            })
+            (Field {
+                name: "namespaces", label: t.namespaces, value: namespaces, hint: t.namespaces_hint, error: wrong_names,
+                optional: true, first: wrong_names.is_some(), ..Field::default()
+            })
+            button.btn data-busy=(t.adding) { (t.add) }
+        }
+    }
+}
+
+/// Their keys.
+pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &TableQuery) -> Markup {
+    let (t, k, here) = (&reader.texts.users, &reader.texts.keys, format!("{}/api-keys", known.address()));
+    let shown: Vec<_> = keys.items.iter().filter(|listed| table.state.shows(listed.state)).collect();
+    let tab = |name, tab: Tab| (name, tab.address(&here, table.sort), table.state == tab);
+    // Of the revoked ones nothing follows for the others.
+    let live = known.live_keys().filter(|_| table.state != Tab::Revoked);
+    let action = html! {
+        @if reader.may::<RevokeUserApiKeys>() && live != Some(0) {
+            a.btn.risky href={ (here) "/revoke-all" } {
+                @match live {
+                    Some(live @ 2..) => (said(t.revoke_all_of, live)),
+                    _ => (t.revoke_all),
+                }
+            }
+        }
+    };
+    let body = html! {
+        (parts::tabs(k.state, &[
+            tab(k.tab_live, Tab::Live), tab(k.tab_expired, Tab::Expired), tab(k.tab_revoked, Tab::Revoked),
+        ]))
+        @if shown.is_empty() { p.dim { (t.no_keys) } }
+        @else { (keys_table(reader, shown, &here, table.state, table.sort)) }
+        @if let Some(next) = keys.next {
+            p.pager {
+                a.btn.small href={ (table.state.address(&here, table.sort)) "&cursor=" (next) } { (reader.texts.nav.more) }
+            }
+        }
+    };
+    section("keys", t.keys, t.keys_hint, action, body)
+}
+
+/// Their sessions.
+pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRecord>) -> Markup {
+    let (t, here) = (&reader.texts.users, format!("{}/sessions", known.address()));
+    let ends = reader.may::<EndUserSessions>();
+    let action = html! {
+        @if ends && !sessions.items.is_empty() { a.btn.risky href={ (here) "/end" } { (t.end_all) } }
+    };
+    let body = html! {
+        @if sessions.items.is_empty() { p.dim { (t.no_sessions) } } @else {
+            div.table {
+                table {
+                    caption.sr { (t.sessions) }
+                    thead {
+                        tr {
+                            @for name in [t.session, t.address, t.signed_in, t.ends] { th scope="col" { (name) } }
+                            th scope="col" { span.sr { (t.end) } }
+                        }
+                    }
+                    tbody { @for session in &sessions.items { (session_row(reader, &here, session, ends)) } }
+                }
+            }
+        }
+    };
+    section("sessions", t.sessions, t.sessions_hint, action, body)
+}
+
+fn session_row(reader: &Reader, here: &str, session: &SessionRecord, ends: bool) -> Markup {
+    let (t, now) = (&reader.texts.users, reader.now);
+    let client = client(reader, session);
+    html! {
+        tr {
+            th scope="row" { (client) }
+            td data-label=(t.address) { span.mono { (session.ip.as_deref().unwrap_or(t.unknown)) } }
+            td data-label=(t.signed_in) { (parts::distance(reader.texts, session.created_at, now)) }
+            td data-label=(t.ends) { (parts::distance(reader.texts, session.expires_at, now)) }
+            td.do {
+                @if ends {
+                    a.btn.small.risky href={ (here) "/" (session.id) "/end" } aria-label=(said(t.end_named, &client)) { (t.end) }
+                }
+            }
+        }
+    }
+}
+
+/// What a session's client calls itself; browsers by their names, others cut to what fits.
+pub(super) fn client(reader: &Reader, session: &SessionRecord) -> String {
+    // Each of them names those after it as well.
+    const BROWSERS: [(&str, &str); 4] =
+        [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iOS"),
+        ("iPad", "iPadOS"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let said_by = &session.user_agent;
+    let named =
+        |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| said_by.contains(mark)).map(|(_, name)| *name);
+    match (named(&BROWSERS), named(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser}, {system}"),
+        (Some(browser), None) => browser.into(),
+        (None, _) if said_by.trim().is_empty() => reader.texts.users.unnamed.into(),
+        (None, _) => said_by.chars().take(64).collect(),
+    }
+}
+
+/// What else is known of a user.
+pub(super) fn facts(reader: &Reader, user: &UserRecord) -> Markup {
+    let t = &reader.texts.users;
+    let body = html! {
+        dl.facts {
+            div { dt { (t.second_factor) } dd { (factor(reader, user)) } }
+            div { dt { (t.created) } dd { (parts::moment(user.created_at)) } }
+            @if let Some(at) = user.disabled_at { div { dt { (t.disabled_since) } dd { (parts::moment(at)) } } }
+            div { dt { (t.id) } dd { code { (user.id) } } }
+        }
+    };
+    section("facts", t.facts, "", html! {}, body)
+}

@@ -1,0 +1,247 @@
+//! Settings, Users, one of them: what they are and have, section by section, each for whoever may see it.
+//!
+//! Nothing is changed here; what the page's forms and dialogs do is in the files beside this one.
+
+use super::{HERE, givable, names_of, sections, status, users};
+use crate::{
+    api::{
+        api_keys::{AssignedTo, assigned},
+        input::{page, query},
+        users::known,
+    },
+    caller::Caller,
+    failure::Failure,
+    operations::{
+        list_api_keys::{self, Listed},
+        list_clusters, list_users, sessions,
+    },
+    pages::{
+        api_keys::{Tab, TableQuery},
+        layout::{self, Place},
+        parts,
+        reader::Reader,
+        settings::code_first,
+        texts::said,
+    },
+};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
+use kv_authz::{
+    KeyState,
+    action::{
+        ChangeUser, DeleteUser, ListUserApiKeys, ListUserSessions, OwnAction, ResetPassword, ResetSecondFactor,
+        ShowUser,
+    },
+    audit::Target,
+    grant::{may_give_role, may_govern},
+};
+use kv_store::{KeyFilter, Page, PageRequest, SessionRecord, UserRecord};
+use maud::{Markup, html};
+
+/// A user, and what the reader may see and do of theirs.
+pub(super) struct Known {
+    pub(super) user: UserRecord,
+    pub(super) lines: Vec<AssignedTo>,
+    /// The roles that the reader may give.
+    pub(super) roles: Vec<String>,
+    /// The clusters that the reader may know of.
+    pub(super) clusters: Vec<String>,
+    /// Their keys, as the table is turned.
+    pub(super) keys: Option<Page<Listed>>,
+    pub(super) sessions: Option<Page<SessionRecord>>,
+    /// Whether the reader holds all that they hold, wherever they do.
+    pub(super) governed: bool,
+    /// Whether the reader may give their role more places.
+    pub(super) assignable: bool,
+}
+
+impl Known {
+    /// Where the page is.
+    pub(super) fn address(&self) -> String {
+        format!("{HERE}/{}", self.user.id)
+    }
+
+    /// How many of their keys are live, if that was read.
+    pub(super) fn live_keys(&self) -> Option<usize> {
+        let keys = self.keys.as_ref().filter(|keys| keys.next.is_none())?;
+        Some(keys.items.iter().filter(|listed| Tab::Live.shows(listed.state)).count())
+    }
+
+    /// One of their keys that is not revoked.
+    pub(super) fn key(&self, id: &str) -> Option<&Listed> {
+        let mut keys = self.keys.as_ref()?.items.iter();
+        keys.find(|listed| listed.key.id.to_string() == id && listed.state != KeyState::Revoked)
+    }
+
+    /// One of their sessions.
+    pub(super) fn session(&self, id: &str) -> Option<&SessionRecord> {
+        self.sessions.as_ref()?.items.iter().find(|session| session.id.to_string() == id)
+    }
+}
+
+/// Reads a user, for whoever may do the act.
+///
+/// # Errors
+/// [`Failure`].
+pub(super) async fn load<A: OwnAction>(caller: &Caller, user: &str, table: &TableQuery) -> Result<Known, Failure> {
+    // All that are live are few enough for one page.
+    let (filter, limit) = match table.state {
+        Tab::Live | Tab::Expired => (KeyFilter::NotRevoked, Some(PageRequest::MAX_LIMIT)),
+        Tab::Revoked => (KeyFilter::Revoked, None),
+    };
+    let request = page(limit, table.cursor.as_deref())?;
+    let all = page(Some(PageRequest::MAX_LIMIT), None)?;
+    let app = caller.app();
+    caller
+        .observe(A::line().event, users(), async |view| {
+            let acting = caller.acting(view);
+            let id = known::<A>(user, &acting)?;
+            acting.authorize::<A>(users())?;
+            let user = list_users::show_user(&acting, id).await?;
+            let keys = match acting.authorize::<ListUserApiKeys>(Target::of("api-keys")) {
+                Ok(_) => Some(list_api_keys::list_user_api_keys(caller.acting(view), id, filter, request).await?),
+                Err(_) => None,
+            };
+            let sessions = match acting.authorize::<ListUserSessions>(Target::of("sessions")) {
+                Ok(_) => Some(sessions::list_user_sessions(&acting, id, all).await?),
+                Err(_) => None,
+            };
+            let clusters = list_clusters::list_clusters(view, app.policy(), app.clock.now())?;
+            Ok(Known {
+                lines: assigned(&user.assignments, view),
+                roles: names_of(givable(&acting).await?),
+                clusters: clusters.into_iter().map(|cluster| cluster.name.clone()).collect(),
+                keys,
+                sessions,
+                governed: may_govern(acting.principal, &user.role, &user.assignments).is_ok(),
+                assignable: may_give_role(acting.principal, &user.role).is_ok(),
+                user,
+            })
+        })
+        .await
+}
+
+/// What lies over a user's page, or stands in its forms.
+#[derive(Default)]
+pub(super) struct Over<'a> {
+    pub(super) dialog: Option<Markup>,
+    pub(super) typed: sections::Typed<'a>,
+    pub(super) status: StatusCode,
+}
+
+impl Over<'_> {
+    /// A dialog.
+    pub(super) fn dialog(dialog: Markup) -> Self {
+        Self { dialog: Some(dialog), ..Self::default() }
+    }
+}
+
+/// Shows a user.
+///
+/// # Errors
+/// [`Failure`]: 404 for a user there is not.
+pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    caller.about(ShowUser::line().event, users());
+    let table: TableQuery = query(&request)?;
+    let reader = Reader::new(&caller, &request)?;
+    let known = load::<ShowUser>(&caller, &path, &table).await?;
+    Ok(user_page(&reader, &known, &table, Over::default()))
+}
+
+/// Shows a user's page with what an act asks; first where a code is shown, for those who owe one. Where there is nothing to
+/// ask about any more, the page itself tells.
+///
+/// # Errors
+/// [`Failure`].
+pub(super) async fn ask<A: OwnAction>(
+    caller: &Caller,
+    request: &HttpRequest,
+    user: &str,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+) -> Result<HttpResponse, Failure> {
+    caller.about(A::line().event, users());
+    let reader = Reader::new(caller, request)?;
+    if let Some(first) = code_first::<A>(caller, &reader, request).await? {
+        return Ok(first);
+    }
+    let table = TableQuery::default();
+    let known = load::<A>(caller, user, &table).await?;
+    match over(&reader, &known) {
+        Some(over) => Ok(user_page(&reader, &known, &table, over)),
+        None => Ok(crate::pages::error::see_other(&known.address())),
+    }
+}
+
+/// Shows a user's page once more, with what was refused.
+///
+/// # Errors
+/// [`Failure`].
+pub(super) async fn again<'a>(
+    caller: &Caller,
+    request: &HttpRequest,
+    user: &str,
+    over: impl FnOnce(&Reader, &Known) -> Over<'a>,
+) -> Result<HttpResponse, Failure> {
+    let reader = Reader::new(caller, request)?;
+    let table = TableQuery::default();
+    let known = load::<ShowUser>(caller, user, &table).await?;
+    Ok(user_page(&reader, &known, &table, over(&reader, &known)))
+}
+
+fn user_page(reader: &Reader, known: &Known, table: &TableQuery, over: Over<'_>) -> HttpResponse {
+    let t = &reader.texts.users;
+    let user = &known.user;
+    layout::Page {
+        reader,
+        place: Place::Users,
+        title: &user.name,
+        over: html! { a href=(HERE) { (t.title) } },
+        about: html! { (status(reader, user)) " " (t.acts_at_once) },
+        actions: actions(reader, known),
+        main: html! {
+            @if let Some(words) = counted(reader) { (parts::notice(&words)) }
+            (sections::role(reader, known, &over.typed))
+            (sections::assignments(reader, known, &over.typed))
+            @if let Some(keys) = &known.keys { (sections::keys(reader, known, keys, table)) }
+            @if let Some(sessions) = &known.sessions { (sections::sessions(reader, known, sessions)) }
+            (sections::facts(reader, user))
+        },
+        dialog: over.dialog,
+        status: over.status,
+    }
+    .answer()
+}
+
+fn actions(reader: &Reader, known: &Known) -> Markup {
+    let (t, user, here) = (&reader.texts.users, &known.user, known.address());
+    if !known.governed {
+        return html! {};
+    }
+    html! {
+        @if reader.may::<ResetPassword>() { a.btn href={ (here) "/reset-password" } { (t.reset_password) } }
+        @if user.has_second_factor && reader.may::<ResetSecondFactor>() {
+            a.btn href={ (here) "/reset-second-factor" } { (t.reset_second_factor) }
+        }
+        @if reader.may::<ChangeUser>() {
+            @if user.disabled_at.is_some() { a.btn href={ (here) "/enable" } { (t.enable) } }
+            @else { a.btn.risky href={ (here) "/disable" } { (t.disable) } }
+        }
+        @if reader.may::<DeleteUser>() { a.btn.risky href={ (here) "/delete" } { (t.delete) } }
+    }
+}
+
+/// What was just done to many, with their number.
+fn counted(reader: &Reader) -> Option<String> {
+    let t = &reader.texts.users;
+    let (what, number) = reader.done.as_deref()?.split_once('.')?;
+    let number: usize = number.parse().ok()?;
+    let [none, one, many] = match what {
+        "revoked-all" => [t.revoked_all_none, t.revoked_all_one, t.revoked_all],
+        "ended" => [t.ended_none, t.ended_one, t.ended],
+        _ => return None,
+    };
+    Some(match number {
+        0 => none.to_owned(),
+        1 => one.to_owned(),
+        _ => said(many, number),
+    })
+}
