@@ -50,6 +50,7 @@ const FLAGS: &[&str] = &[
 pub struct Browser {
     client: Client,
     base: String,
+    patience: Duration,
     look: Mutex<Look>,
     seen: Mutex<answers::Seen>,
     driver: Driver,
@@ -114,6 +115,12 @@ impl Browser {
     #[must_use]
     pub fn at_origin(self, origin: &str) -> Self {
         Self { base: origin.to_owned(), ..self }
+    }
+
+    /// With another patience, where something is to be awaited in vain.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Goes to a path of the server, or to a whole URL, and waits until it has loaded.
@@ -208,7 +215,7 @@ impl Browser {
     /// # Panics
     /// When it does not in time, with what was tried, why not, and what the page shows.
     async fn patiently<T>(&self, what: &str, attempt: impl AsyncFn() -> Result<T, Not>) -> T {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + self.patience;
         loop {
             let why = match attempt().await {
                 Ok(done) => return done,

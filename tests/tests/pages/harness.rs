@@ -8,7 +8,7 @@ use kv_tests::{
     run, until,
 };
 use serde_json::json;
-use std::{fs, panic::AssertUnwindSafe, path::Path};
+use std::{fs, panic::AssertUnwindSafe, path::Path, time::Duration};
 
 /// A page of these elements.
 fn page(body: &str) -> String {
@@ -156,6 +156,7 @@ fn hands_reach_what_people_reach() {
         assert!(said.contains("\"Bare\" looks as if it had no focus"), "{said}");
         let said = refused(browser.tab_to("There is none")).await;
         assert!(said.contains("looks as if it had no focus") || said.contains("does not lead to"), "{said}");
+        let browser = browser.patient_for(Duration::from_millis(200));
         let said = refused(browser.click_text("There is none")).await;
         assert!(said.contains("there are 0"), "{said}");
     });
