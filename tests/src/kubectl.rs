@@ -1,5 +1,6 @@
 //! kubectl as its users run it, with an environment of its own and nothing of ours.
 
+use crate::programs::program;
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -60,12 +61,7 @@ impl Kubectl {
     /// Where there is no kubectl: no test of it can be left out.
     #[must_use]
     pub fn new(kubeconfig: &str) -> Self {
-        let named = std::env::var_os(VARIABLE).map(PathBuf::from);
-        let on_path = std::env::var_os("PATH").and_then(|all| {
-            std::env::split_paths(&all).map(|folder| folder.join("kubectl")).find(|program| program.is_file())
-        });
-        let program = named.or(on_path);
-        let program = program.unwrap_or_else(|| panic!("no kubectl: put one on the PATH, or name it in {VARIABLE}"));
+        let program = program("kubectl", VARIABLE);
         let folder = tempfile::Builder::new().prefix("kv-kubectl-").tempdir().unwrap();
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
         Self { program, folder }

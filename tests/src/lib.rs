@@ -11,6 +11,7 @@
 
 mod app;
 mod authority;
+pub mod browser;
 mod carried;
 mod certificate;
 mod client;
@@ -21,6 +22,7 @@ mod link;
 mod pages;
 mod postgres;
 mod process;
+mod programs;
 mod served;
 mod socket;
 mod streaming;

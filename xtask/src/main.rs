@@ -2,6 +2,7 @@
 
 mod admin;
 mod bench;
+mod browser;
 mod certificates;
 mod cli;
 mod demo;
@@ -9,6 +10,7 @@ mod error;
 mod faults;
 mod kube;
 mod output;
+mod packages;
 mod postgres;
 mod suite;
 mod tidy;

@@ -5,11 +5,12 @@
 
 pub(crate) mod trial;
 
+use crate::packages::{PackageError, Wanted, is_root, tail};
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,7 +26,8 @@ const TRIES: usize = 3;
 /// The database's superuser, and on Debian the system user that runs servers.
 const USER: &str = "postgres";
 /// Debian's package of the server.
-const PACKAGE: &str = "postgresql";
+const WANTED: Wanted =
+    Wanted { what: "PostgreSQL", packages: &["postgresql"], programs: &["initdb", "postgres"], size: "about 50 MB" };
 
 /// What the server is told beside its address. Durability is spelled out, lest a default of the machine weaken it.
 const SETTINGS: &[&str] = &[
@@ -56,22 +58,13 @@ exit "$status"
 /// Why there is no PostgreSQL for tests.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostgresError {
-    /// Nowhere to be found, and no Debian to take it from.
-    #[error(
-        "no PostgreSQL server here, and no apt-get to install one: install PostgreSQL and put the folder of its \
-         `initdb` and `postgres` on the PATH"
-    )]
-    NoApt,
-
-    /// It has to be installed, and this user may not.
-    #[error(
-        "no PostgreSQL server here, and only root can install one: run `sudo apt-get install {PACKAGE}`, then try again"
-    )]
-    NeedsRoot,
+    /// It could not be installed.
+    #[error(transparent)]
+    Package(#[from] PackageError),
 
     /// The package was installed, and still there is no server.
     #[error(
-        "{PACKAGE} is installed, but `initdb` and `postgres` are not below /usr/lib/postgresql; put their folder on the PATH"
+        "PostgreSQL is installed, but `initdb` and `postgres` are not below /usr/lib/postgresql; put their folder on the PATH"
     )]
     NotInPackage,
 
@@ -387,7 +380,7 @@ fn binaries(progress: &dyn Fn(&str)) -> Result<PathBuf, PostgresError> {
     if let Some(folder) = find_binaries() {
         return Ok(folder);
     }
-    install(progress)?;
+    WANTED.install(progress)?;
     find_binaries().ok_or(PostgresError::NotInPackage)
 }
 
@@ -415,41 +408,6 @@ fn versions(base: &Path, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-fn install(progress: &dyn Fn(&str)) -> Result<(), PostgresError> {
-    if find("apt-get").is_none() {
-        return Err(PostgresError::NoApt);
-    }
-    let apt = |arguments: &[&str]| -> Result<Command, PostgresError> {
-        let mut command = if is_root() {
-            Command::new("env")
-        } else if find("sudo").is_some() {
-            let mut sudo = Command::new("sudo");
-            // `-n`: a test run has nobody to ask for a password.
-            sudo.args(["-n", "env"]);
-            sudo
-        } else {
-            return Err(PostgresError::NeedsRoot);
-        };
-        command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "apt-get"]);
-        command.args(["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]).args(arguments);
-        Ok(command)
-    };
-    progress("installing PostgreSQL: reading the package lists");
-    root_only(run("read the package lists", &mut apt(&["update"])?))?;
-    progress("installing PostgreSQL: about 50 MB, once");
-    root_only(run("install PostgreSQL", &mut apt(&["install", "--yes", "--no-install-recommends", PACKAGE])?))
-}
-
-/// What fails for an ordinary user failed for want of root, whatever sudo and apt call it.
-fn root_only(done: Result<(), PostgresError>) -> Result<(), PostgresError> {
-    match done {
-        Err(PostgresError::Failed { tail, .. }) if !is_root() && tail.contains("sudo:") => {
-            Err(PostgresError::NeedsRoot)
-        }
-        other => other,
-    }
-}
-
 fn run(step: &'static str, command: &mut Command) -> Result<(), PostgresError> {
     let program = PathBuf::from(command.get_program());
     let output = command.stdin(Stdio::null()).output().map_err(PostgresError::start(&program, step))?;
@@ -467,25 +425,10 @@ fn tail_of(log: &Path) -> String {
     }
 }
 
-fn tail(words: &str) -> String {
-    const LINES: usize = 25;
-    let lines: Vec<&str> = words.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-fn is_root() -> bool {
-    // A process owns its own entry, so this is the effective user without a system call of our own.
-    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 

@@ -2,6 +2,7 @@
 //! Also the short tasks around it.
 
 use crate::{
+    browser,
     cli::KubeTask,
     error::{Done, TaskError, Tried},
     kube,
@@ -34,6 +35,10 @@ const KUBECTL: &str = "KUBEVISION_TEST_KUBECTL";
 const HELM: &str = "KUBEVISION_TEST_HELM";
 const PYTHON: &str = "KUBEVISION_TEST_PYTHON";
 
+/// Name the browser, and the driver by which tests move it.
+const CHROMIUM: &str = "KUBEVISION_TEST_CHROMIUM";
+const CHROMEDRIVER: &str = "KUBEVISION_TEST_CHROMEDRIVER";
+
 /// Runs the tests: all of them, or those of a filter.
 pub(crate) fn run(filter: &Option<String>) -> Done {
     let started = Instant::now();
@@ -56,6 +61,8 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
     let clients = clients?;
 
     let this_program = program("xtask")?;
+    step("browser");
+    let browser = browser::ensure(&progress)?;
     step("PostgreSQL");
     let postgres = postgres::start(&progress).tried("starting a PostgreSQL for tests")?;
     step("Kubernetes");
@@ -70,6 +77,8 @@ pub(crate) fn run(filter: &Option<String>) -> Done {
         (KUBECTL, clients.kubectl.display().to_string()),
         (HELM, clients.helm.display().to_string()),
         (PYTHON, clients.python.display().to_string()),
+        (CHROMIUM, browser.chromium.display().to_string()),
+        (CHROMEDRIVER, browser.chromedriver.display().to_string()),
     ];
     let done = tests(&root, filter, &environment, &clusters.first);
     // Ended whatever the tests said, and the tests' word counts.

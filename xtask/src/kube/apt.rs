@@ -2,16 +2,15 @@
 //! packages that may have to be installed. Never here: the machine's package lists or sources changed, a service started –
 //! etcd and Go are unpacked, not installed.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::KubeError;
 use super::sources;
 use super::steps::Steps;
+use crate::packages::{find, is_root};
 
 /// apt with the machine's sources plus their source packages, and lists of its own.
 pub(crate) struct Apt {
@@ -107,17 +106,6 @@ impl Apt {
     }
 }
 
-/// Where `program` is on the PATH.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 fn named(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn is_root() -> bool {
-    // A process owns its own entry, so this is the effective user without a system call of our own.
-    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::KubeError;
-use super::apt::find;
 use super::build;
 use super::folders;
+use crate::packages::find;
 
 /// The program that runs pods.
 pub(crate) const KUBELET: &str = "test-kubelet";

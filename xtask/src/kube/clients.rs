@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::KubeError;
-use super::apt::{Apt, find};
+use super::apt::Apt;
 use super::folders;
 use super::steps::Steps;
+use crate::packages::find;
 
 /// Counts the recipe's changes, so that what an older one made is made anew.
 const RECIPE: &str = "1";
