@@ -1,0 +1,103 @@
+//! Every page, as an administrator sees it: in light, in dark and on a phone, accessible in each, without a sideways scroll,
+//! without a word in the console, light enough, and where it says it is. The pictures are in `target/screenshots/`.
+
+use super::world::{open, sign_in, with_cluster};
+use kv_tests::{
+    Backend, TestApp,
+    browser::{Browser, Look},
+    run,
+};
+
+/// Bytes of a page with all that it needs.
+const HEAVIEST: usize = 60 * 1024;
+
+async fn see(browser: &Browser, name: &str, path: &str, text: &str) {
+    browser.goto(path).await;
+    browser.await_text(text).await;
+    browser.inspect(name).await;
+    let shift = browser.layout_shift().await;
+    assert!(shift < 0.02, "{path} jumps by {shift}");
+    assert!(browser.title().await.ends_with("KubeVision"), "{path}");
+}
+
+async fn user(app: &TestApp, name: &str) -> String {
+    let found = app.get("/api/v1/users").session(&app.admin().await).send().await.json();
+    let user = found["items"].as_array().unwrap().iter().find(|user| user["name"] == name).unwrap();
+    user["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn profile_and_settings() {
+    run(async {
+        let (app, browser) = open(Backend::Sqlite, Look::DESK).await;
+        browser.goto("/sign-in").await;
+        browser.inspect("sign-in").await;
+        let (_, session, _) = app.someone("dana", "dev", None).await;
+        for name in ["gitlab-nightly", "terraform-prod", "<script>alert(1)</script>"] {
+            app.key(&session, name).await;
+        }
+        sign_in(&browser, "admin").await;
+        see(&browser, "keys-empty", "/profile/api-keys", "You have no keys yet.").await;
+        let admin = app.admin().await;
+        let soon = (app.now() + time::Duration::days(6)).format(&time::format_description::well_known::Rfc3339).unwrap();
+        app.key_until(&admin, "github-actions-deploy", &soon.into()).await;
+        app.key(&admin, "gitlab-nightly").await;
+        see(&browser, "keys", "/profile/api-keys", "Expiring").await;
+        see(&browser, "keys-new", "/profile/api-keys/new", "New API Key").await;
+        let revoke = browser.run("return document.querySelector('td.do a').pathname", &[]).await;
+        see(&browser, "revoke", revoke.as_str().unwrap(), "This cannot be undone.").await;
+        see(&browser, "security", "/profile/security", "Second factor").await;
+        see(&browser, "password", "/profile/security/password", "Change password").await;
+        see(&browser, "second-factor", "/profile/security/second-factor", "Set up").await;
+        see(&browser, "users", "/settings/users", "dana").await;
+        see(&browser, "users-new", "/settings/users/new", "New user").await;
+        let dana = format!("/settings/users/{}", user(&app, "dana").await);
+        see(&browser, "user", &dana, "terraform-prod").await;
+        assert_eq!(browser.alerted().await, None, "a name is a name");
+        see(&browser, "revoke-all", &format!("{dana}/api-keys/revoke-all"), "Cancel").await;
+        see(&browser, "user-delete", &format!("{dana}/delete"), "Cancel").await;
+    });
+}
+
+#[test]
+fn roles_audit_and_clusters() {
+    run(async {
+        let (app, browser) = open(Backend::Sqlite, Look::DESK).await;
+        let namespace = with_cluster(&app, "pages-every").await;
+        let (_, _, key) = app.someone("dana", "dev", Some("prod")).await;
+        app.get("/api/v1/clusters").key(&key).send().await.expect(200);
+        sign_in(&browser, "admin").await;
+        see(&browser, "roles", "/settings/roles", "readonly").await;
+        see(&browser, "roles-new", "/settings/roles/new", "New role").await;
+        see(&browser, "audit", "/settings/audit-logs", "cluster.list").await;
+        let entry = browser.run("return document.querySelector('tbody a').pathname", &[]).await;
+        see(&browser, "audit-entry", entry.as_str().unwrap(), "Address").await;
+        see(&browser, "clusters-settings", "/settings/clusters", "healthy").await;
+        see(&browser, "clusters-new", "/settings/clusters/new", "Kubeconfig").await;
+        see(&browser, "clusters", "/clusters", "healthy").await;
+        see(&browser, "namespaces", "/clusters/prod", &namespace).await;
+        let here = format!("/clusters/prod/namespaces/{namespace}");
+        see(&browser, "workloads", &here, "api-server").await;
+        see(&browser, "restart", &format!("{here}/deployments/api-server/restart"), "Cancel").await;
+    });
+}
+
+#[test]
+fn a_page_weighs_little() {
+    run(async {
+        let (app, browser) = open(Backend::Sqlite, Look::DESK).await;
+        let admin = app.admin().await;
+        for number in 0..100 {
+            app.key(&admin, &format!("pipeline-{number}")).await;
+        }
+        sign_in(&browser, "admin").await;
+        for path in ["/profile/api-keys", "/settings/audit-logs", "/settings/roles"] {
+            browser.answers().await;
+            browser.goto(path).await;
+            let answers = browser.answers().await;
+            let assets: usize = 17 * 1024 + 8 * 1024;
+            let document = answers.iter().find(|answer| answer.path == path).unwrap();
+            assert!(document.bytes as usize + assets < HEAVIEST, "{path} has {} bytes", document.bytes);
+        }
+    });
+}
