@@ -56,6 +56,10 @@ impl Visitor<'_> {
 
     /// Sends a form of the last page to a path.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        // Forms go with the cookie they were written for: after signing in there has been none yet.
+        if self.token.is_empty() {
+            self.get(path).await;
+        }
         let (token, origin) = (self.token.clone(), format!("http://{}", self.app.address()));
         self.submit_as(path, fields, &token, &origin).await
     }
@@ -108,6 +112,9 @@ impl Visitor<'_> {
                 self.cookies.remove(name);
             } else {
                 self.cookies.insert(name.into(), value.into());
+                if name == "__Host-kv_session" {
+                    self.token.clear();
+                }
             }
         }
         if let Some(token) = between(&answer.text(), "name=\"csrf\" value=\"", "\"").first() {

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod operations;
 pub mod origin;
 pub mod pages;
+pub mod paths;
 pub mod patience;
 pub mod pending;
 pub mod pipeline;

@@ -10,9 +10,9 @@ use crate::{
     failure::Failure,
     held::{HasLastWords, Socket, hold},
     pages::{self, Instead},
-    patience,
+    paths, patience,
     problem::{self, Format},
-    routes::{self, Access, Found},
+    routes::{Access, Found},
     visitors,
 };
 use actix_web::{
@@ -221,7 +221,7 @@ async fn serve(
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
-    if let Err(failure) = routes::check_path(request.uri().path()) {
+    if let Err(failure) = paths::check_path(request.uri().path()) {
         let failure = Box::pin(settle(caller, failure)).await;
         return Ok(request.into_response(reply.answer(&failure)));
     }

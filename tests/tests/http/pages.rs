@@ -301,6 +301,12 @@ async fn attack_201_no_answer_is_framed(backend: Backend) {
         text.split(" on").skip(1).filter_map(|rest| rest.split([' ', '>']).next()).filter(|name| name.contains('='));
     assert!(!text.contains("style=") && handlers.count() == 0, "nothing inline");
     app.get("/assets/0/app.css").send().await.expect(404);
+    // A browser that is lost is told so by a page, and a client by a problem.
+    let cookie = format!("__Host-kv_session={}", admin.cookie("__Host-kv_session").unwrap());
+    let lost = app.get("/nowhere").header("accept", "text/html,*/*").header("cookie", cookie).send().await.expect(404);
+    assert!(lost.text().contains("There is no such page"), "{}", lost.text());
+    assert_eq!(app.get("/nowhere").header("accept", "text/html").send().await.status, 303);
+    assert_eq!(app.get("/nowhere").send().await.expect(401).code(), "unauthorized");
 }
 
 async fn attack_204_what_is_not_confirmed_is_not_said_to_be_done(backend: Backend) {

@@ -10,6 +10,7 @@ use super::{
     layout::{Page, Place},
     parts::{self, Dialog, Field},
     reader::Reader,
+    settings::done_at,
     sign_in::add,
     texts::{Texts, said},
 };
@@ -177,7 +178,10 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
         Ok(created) => {
             let known = load(&caller, &TableQuery::default(), reader.texts).await?;
             let dialog = once(&reader, &request, &known.cluster, &created);
-            return Ok(keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED));
+            let mut response = keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED);
+            // Taken away by the next page: a page whose cookies have changed is not kept whole for Back.
+            add(&mut response, &cookies::just_done("made"));
+            return Ok(response);
         }
         Err(refused) => refused?,
     };
@@ -252,9 +256,7 @@ pub async fn revoke(
             revoke_api_key::revoke_api_key(caller.acting(view), key, None).await
         })
         .await?;
-    let mut response = see_other(HERE);
-    add(&mut response, &cookies::just_done("revoked"));
-    Ok(response)
+    Ok(done_at(HERE, "revoked"))
 }
 
 fn keys_page(

@@ -3,13 +3,11 @@
 //! What opens a cluster comes in by a form and never out again.
 
 use super::{
-    cookies,
-    error::{leading_back, see_other},
     form::Form,
     layout::{self, Page, Place},
     parts::{self, Dialog, Field, Tone},
     reader::Reader,
-    sign_in::add as add_cookie,
+    settings::{code_first, done_at},
     texts::said,
 };
 use crate::{
@@ -241,8 +239,8 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
     caller.about(Event::ClusterAdd, target());
     no_query(&request)?;
     let reader = Reader::new(&caller, &request)?;
-    if reader.owes_code::<AddCluster>() {
-        return Ok(see_other(&leading_back("/verify", "/settings/clusters/new")));
+    if let Some(first) = code_first::<AddCluster>(&caller, &request).await? {
+        return Ok(first);
     }
     let (clusters, _) = known(&caller).await?;
     let dialog = add_dialog(&reader, None, &Wrong::default());
@@ -270,7 +268,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
         })
         .await;
     let failure = match made {
-        Ok(_) => return Ok(done("cluster-added")),
+        Ok(_) => return Ok(done_at(SETTINGS, "cluster-added")),
         Err(failure) => failure,
     };
     let words = || Problem::new(&failure, "").detail;
@@ -348,8 +346,8 @@ pub async fn ask_to_remove(caller: Caller, request: HttpRequest, path: Path<Stri
     no_query(&request)?;
     let reader = Reader::new(&caller, &request)?;
     let here = format!("{SETTINGS}/{path}/remove");
-    if reader.owes_code::<RemoveCluster>() {
-        return Ok(see_other(&leading_back("/verify", &here)));
+    if let Some(first) = code_first::<RemoveCluster>(&caller, &request).await? {
+        return Ok(first);
     }
     let (clusters, _) = known(&caller).await?;
     if !clusters.iter().any(|cluster| cluster.name == *path) {
@@ -388,11 +386,5 @@ pub async fn remove(
             remove_cluster::remove_cluster(&caller.acting(view), &path).await
         })
         .await?;
-    Ok(done("cluster-removed"))
-}
-
-fn done(code: &str) -> HttpResponse {
-    let mut response = see_other(SETTINGS);
-    add_cookie(&mut response, &cookies::just_done(code));
-    response
+    Ok(done_at(SETTINGS, "cluster-removed"))
 }

@@ -97,8 +97,8 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     let event = ListRoles::line().event;
     caller.about(event, target());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
     let custom = caller.observe(event, target(), async |view| roles::list_roles(&caller.acting(view)).await).await?;
+    let reader = Reader::new(&caller, &request)?;
     let custom = custom.into_iter().map(role);
     let all: Vec<_> = Role::BUILT_IN.into_iter().chain(custom).collect();
     let t = &reader.texts.roles;

@@ -25,14 +25,17 @@ use maud::{Markup, Render, html};
 /// [`Failure`].
 pub(super) async fn code_first<A: OwnAction>(
     caller: &Caller,
-    reader: &Reader,
     request: &HttpRequest,
 ) -> Result<Option<HttpResponse>, Failure> {
-    if !reader.owes_code::<A>() {
+    if !Reader::new(caller, request)?.owes_code::<A>() {
         return Ok(None);
     }
-    // Nothing of the act is done or shown yet, and no entry is to say so.
+    // Confirmed, which brings what was read before the last code was shown up to date. Nothing of the act is done or shown
+    // yet, and no entry is to say so.
     caller.observe(Event::AuthShow, Target::of("users"), async |_| Ok(())).await?;
+    if !Reader::new(caller, request)?.owes_code::<A>() {
+        return Ok(None);
+    }
     let back = request.uri().path_and_query().map_or("/", |path| path.as_str());
     Ok(Some(see_other(&leading_back("/verify", back))))
 }
@@ -114,9 +117,11 @@ impl Render for Select<'_> {
 /// A box to be ticked.
 pub(super) fn tick(name: &str, label: &str, ticked: bool) -> Markup {
     html! {
-        label.check {
-            input type="checkbox" name=(name) value="yes" checked[ticked];
-            span { (label) }
+        div.field {
+            label.check {
+                input type="checkbox" name=(name) value="yes" checked[ticked];
+                span { (label) }
+            }
         }
     }
 }

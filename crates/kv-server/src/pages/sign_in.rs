@@ -21,9 +21,10 @@ use crate::{
         sign_out,
         visit::{Means, Visit},
     },
+    paths::check_path,
     pipeline::Visitor,
     problem::Problem,
-    routes::{check_path, no_query},
+    routes::no_query,
 };
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,

@@ -117,8 +117,8 @@ fn names_of(roles: Vec<Role>) -> Vec<String> {
 pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     caller.about(ListUsers::line().event, users());
     let wanted: ListQuery = query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
     let known = load::<ListUsers>(&caller, &wanted).await?;
+    let reader = Reader::new(&caller, &request)?;
     Ok(list_page(&reader, &known, &wanted, None, StatusCode::OK))
 }
 
@@ -129,11 +129,11 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
 pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     caller.about(CreateUser::line().event, users());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<CreateUser>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<CreateUser>(&caller, &request).await? {
         return Ok(first);
     }
     let known = load::<CreateUser>(&caller, &ListQuery::default()).await?;
+    let reader = Reader::new(&caller, &request)?;
     // The least powerful of the built-in ones: whoever needs more is given more.
     let dialog = new_dialog(&reader, &known, "", Role::Readonly.name(), None);
     Ok(list_page(&reader, &known, &ListQuery::default(), Some(dialog), StatusCode::OK))
@@ -157,8 +157,8 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
         Ok(user) => Ok(done_at(&format!("{HERE}/{}", user.id), "user-made")),
         Err(failure) => {
             let refusal = Refusal::of(failure)?;
-            let reader = Reader::new(&caller, &request)?;
             let known = load::<ListUsers>(&caller, &ListQuery::default()).await?;
+            let reader = Reader::new(&caller, &request)?;
             let dialog = new_dialog(&reader, &known, name, role, Some(&refusal));
             Ok(list_page(&reader, &known, &ListQuery::default(), Some(dialog), refusal.status))
         }
@@ -220,15 +220,19 @@ fn list_page(
             @if reader.may::<CreateUser>() { a.btn.primary href={ (HERE) "/new" } { (t.new) } }
         },
         main: html! {
-            form.filters method="get" action=(HERE) role="search" {
+            form.filters method="get" action=(HERE) role="search" aria-label=(t.find_named) {
                 label { (t.name) " " input name="name" value=(name) placeholder=(t.whole_name) autocomplete="off"
                     autocapitalize="none" spellcheck="false"; }
                 button.btn.small { (t.find) }
+                @if !name.is_empty() { a.btn.small.plain href=(HERE) { (t.everybody) } }
             }
             @if known.users.is_empty() {
                 div.empty {
-                    h2 { (said(t.nobody, name)) }
-                    p { (t.nobody_what) }
+                    // A page may have emptied since the one before it was read.
+                    @if !name.is_empty() {
+                        h2 { (said(t.nobody, name)) }
+                        p { (t.nobody_what) }
+                    }
                     a.btn href=(HERE) { (t.everybody) }
                 }
             } @else {

@@ -4,13 +4,11 @@
 //! Nothing is kept: every page is what the cluster says at that moment.
 
 use super::{
-    cookies,
-    error::see_other,
     form::Form,
     layout::{Page, Place},
     parts::{self, Dialog, Tone},
     reader::Reader,
-    sign_in::add,
+    settings::done_at,
     texts::{Clusters, said},
 };
 use crate::{

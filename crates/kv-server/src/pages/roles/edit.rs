@@ -37,11 +37,11 @@ use maud::{Markup, html};
 pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     caller.about(Event::RoleCreate, target());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<CreateRole>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<CreateRole>(&caller, &request).await? {
         return Ok(first);
     }
     may_create(&caller).await?;
+    let reader = Reader::new(&caller, &request)?;
     Ok(new_page(&reader, &Typed::default(), &Wrong::default(), StatusCode::OK))
 }
 
@@ -101,8 +101,8 @@ async fn load<A: OwnAction>(caller: &Caller, name: &str) -> Result<RoleRecord, F
 pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(ListRoles::line().event, target());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
     let role = load::<ListRoles>(&caller, &path).await?;
+    let reader = Reader::new(&caller, &request)?;
     let typed = Typed::of(&role, &reader.texts.roles);
     Ok(role_page(&reader, &role, &typed, &Wrong::default(), None, StatusCode::OK))
 }
@@ -114,12 +114,12 @@ pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> R
 pub async fn edit(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(ChangeRole::line().event, target());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<ChangeRole>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<ChangeRole>(&caller, &request).await? {
         return Ok(first);
     }
     // Whoever may only look, looks: this is where a role that is called as the page beside it is.
     let role = load::<ListRoles>(&caller, &path).await?;
+    let reader = Reader::new(&caller, &request)?;
     let typed = Typed::of(&role, &reader.texts.roles);
     Ok(role_page(&reader, &role, &typed, &Wrong::default(), None, StatusCode::OK))
 }
@@ -160,6 +160,7 @@ pub async fn change(
         }
     };
     let role = load::<ListRoles>(&caller, &path).await?;
+    let reader = Reader::new(&caller, &request)?;
     Ok(role_page(&reader, &role, &typed, &wrong, None, status))
 }
 
@@ -170,11 +171,11 @@ pub async fn change(
 pub async fn ask_to_delete(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(DeleteRole::line().event, target());
     no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<DeleteRole>(&caller, &reader, &request).await? {
+    if let Some(first) = code_first::<DeleteRole>(&caller, &request).await? {
         return Ok(first);
     }
     let role = load::<DeleteRole>(&caller, &path).await?;
+    let reader = Reader::new(&caller, &request)?;
     Ok(delete_page(&reader, &role, None))
 }
 
@@ -198,8 +199,8 @@ pub async fn delete(
         Ok(()) => Ok(done_at(HERE, "role-deleted")),
         Err(failure) => {
             let refusal = Refusal::of(failure)?;
-            let reader = Reader::new(&caller, &request)?;
             let role = load::<ListRoles>(&caller, &path).await?;
+            let reader = Reader::new(&caller, &request)?;
             Ok(delete_page(&reader, &role, Some(&refusal)))
         }
     }

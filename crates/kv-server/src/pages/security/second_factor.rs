@@ -226,7 +226,7 @@ fn once(reader: &Reader, drawn: &totp::Shown) -> Markup {
         }
         div.field {
             p.hint { (t.typed) }
-            div.secret {
+            div.copy {
                 code #secret data-secret { (in_groups(drawn.secret.expose_secret())) }
                 button.btn type="button" data-copy="secret" data-copied=(t.copied) hidden { (t.copy) }
             }

@@ -191,7 +191,7 @@ const SYSTEMS: &[(&str, &str)] = &[
 ];
 
 /// A client in words: its browser and system where they are known, else the product it names.
-fn client(texts: &Texts, user_agent: &str) -> String {
+pub(in crate::pages) fn client(texts: &Texts, user_agent: &str) -> String {
     let t = &texts.security;
     let known = |names: &[(&str, &'static str)]| {
         names.iter().find(|(sign, _)| user_agent.contains(sign)).map(|&(_, name)| name)

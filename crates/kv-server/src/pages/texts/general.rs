@@ -52,6 +52,7 @@ texts! {
 texts! {
     /// What was just done.
     Done {
+        made: "The key is in the list. Nobody can show it again.",
         revoked: "The key is revoked. Nothing accepts it any more.",
         cluster_added: "The cluster is added. Assign it to people under Users.",
         cluster_removed: "The cluster is removed.",
@@ -79,6 +80,7 @@ impl Done {
     /// What is said for a code; nothing for one that is none of ours.
     pub(in crate::pages) fn said(&self, code: &str) -> Option<&'static str> {
         match code {
+            "made" => Some(self.made),
             "revoked" => Some(self.revoked),
             "cluster-added" => Some(self.cluster_added),
             "cluster-removed" => Some(self.cluster_removed),

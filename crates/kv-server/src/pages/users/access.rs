@@ -4,7 +4,6 @@
 
 use super::{
     HERE,
-    sections::client,
     user::{Known, Over, ask},
 };
 use crate::{
@@ -13,8 +12,8 @@ use crate::{
     failure::Failure,
     operations::{revoke_api_key, sessions},
     pages::{
-        api_keys::revoke_lead, error::see_other, form::Form, parts::Dialog, reader::Reader, settings::done_at,
-        texts::said,
+        api_keys::revoke_lead, error::see_other, form::Form, parts::Dialog, reader::Reader, security::sessions::client,
+        settings::done_at, texts::said,
     },
     routes::no_query,
 };
@@ -158,7 +157,7 @@ pub async fn ask_to_end(
     ask::<EndUserSessions>(&caller, &request, &user, |reader, known| {
         let session = known.session(&session)?;
         let d = &reader.texts.user_dialogs;
-        let lead = html! { (said(d.end_what, client(reader, session))) };
+        let lead = html! { (said(d.end_what, client(reader.texts, &session.user_agent))) };
         let place = format!("sessions/{}/end", session.id);
         Some(dialog(reader, known, &said(d.end_title, &known.user.name), lead, [d.end_action, d.ending], &place))
     })

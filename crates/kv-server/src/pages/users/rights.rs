@@ -212,8 +212,8 @@ pub async fn unassign(
 fn dialog(reader: &Reader, known: &Known, taken: &Taken, refusal: Option<&Refusal>) -> Markup {
     let (t, d, here) = (&reader.texts.users, &reader.texts.user_dialogs, known.address());
     Dialog {
-        title: &said(d.remove_title, taken.cluster().unwrap_or(t.every_cluster)),
-        lead: html! { b { (known.user.name) } ": " (d.remove_what) },
+        title: &said(&said(d.remove_title, taken.cluster().unwrap_or(t.every_cluster)), &known.user.name),
+        lead: html! { (d.remove_what) },
         fields: html! { @if let Some(refusal) = refusal { (parts::alert(&refusal.words)) } },
         action: &removal(&here, &taken.cluster),
         cancel: &here,

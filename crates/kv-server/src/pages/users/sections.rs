@@ -8,8 +8,9 @@ use crate::{
     pages::{
         api_keys::{Tab, TableQuery, keys_table},
         layout::hidden,
-        parts::{self, Field},
+        parts,
         reader::Reader,
+        security::sessions::client,
         settings::Select,
         texts::said,
     },
@@ -84,8 +85,11 @@ pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> 
     let may = known.assignable && reader.may::<AssignUser>();
     let takes = known.assignable && reader.may::<UnassignUser>();
     let wrong = typed.cluster_error.is_some() || typed.namespaces_error.is_some();
+    let asks = wrong || (may && !reader.owes_code::<AssignUser>());
     let body = html! {
-        @if known.lines.is_empty() { p.dim { (t.none_assigned) } } @else {
+        @if known.lines.is_empty() {
+            @if !asks { p.dim { (t.none_assigned) } }
+        } @else {
             div.table {
                 table {
                     caption.sr { (t.assignments) }
@@ -119,7 +123,7 @@ pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> 
                 }
             }
         }
-        @if wrong || (may && !reader.owes_code::<AssignUser>()) { (new_assignment(reader, known, typed)) }
+        @if asks { (new_assignment(reader, known, typed)) }
         @else if may { p.pager { a.btn href={ (here) "/assignments/new" } { (t.assign) } } }
     };
     let hint = if known.user.role.reaches_everything() { t.assignments_admin } else { t.assignments_hint };
@@ -139,20 +143,28 @@ fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
     if !options.iter().any(|(value, _)| *value == cluster) {
         options.push((cluster, cluster));
     }
-    let wrong_names = typed.namespaces_error.as_deref();
+    let wrong = typed.namespaces_error.as_deref();
     html! {
-        form.row.spaced method="post" action={ (known.address()) "/assignments/new" } {
+        form.row method="post" action={ (known.address()) "/assignments/new" } {
             (hidden(reader))
             (Select {
                 name: "cluster", label: t.cluster, options, value: cluster, error: typed.cluster_error.as_deref(),
-                first: typed.place.is_some() && wrong_names.is_none(),
+                first: typed.place.is_some() && wrong.is_none(),
             })
-            (Field {
-                name: "namespaces", label: t.namespaces, value: namespaces, hint: t.namespaces_hint, error: wrong_names,
-                optional: true, first: wrong_names.is_some(), ..Field::default()
-            })
+            div.field {
+                label for="namespaces" { (t.namespaces) }
+                input #namespaces name="namespaces" value=(namespaces) placeholder=(t.all_namespaces) autocomplete="off"
+                    autocapitalize="none" spellcheck="false" autofocus[wrong.is_some()]
+                    aria-invalid=[wrong.map(|_| "true")] aria-describedby={
+                        @if wrong.is_some() { "namespaces-error " }
+                        "namespaces-hint"
+                    };
+                (parts::below("namespaces", "", wrong))
+            }
             button.btn data-busy=(t.adding) { (t.add) }
         }
+        // Below the line, so that its fields stand side by side.
+        p #namespaces-hint.hint { (t.namespaces_hint) }
     }
 }
 
@@ -216,7 +228,7 @@ pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRe
 
 fn session_row(reader: &Reader, here: &str, session: &SessionRecord, ends: bool) -> Markup {
     let (t, now) = (&reader.texts.users, reader.now);
-    let client = client(reader, session);
+    let client = client(reader.texts, &session.user_agent);
     html! {
         tr {
             th scope="row" { (client) }
@@ -229,30 +241,6 @@ fn session_row(reader: &Reader, here: &str, session: &SessionRecord, ends: bool)
                 }
             }
         }
-    }
-}
-
-/// What a session's client calls itself; browsers by their names, others cut to what fits.
-pub(super) fn client(reader: &Reader, session: &SessionRecord) -> String {
-    // Each of them names those after it as well.
-    const BROWSERS: [(&str, &str); 4] =
-        [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")];
-    const SYSTEMS: [(&str, &str); 6] = [
-        ("Android", "Android"),
-        ("iPhone", "iOS"),
-        ("iPad", "iPadOS"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    let said_by = &session.user_agent;
-    let named =
-        |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| said_by.contains(mark)).map(|(_, name)| *name);
-    match (named(&BROWSERS), named(&SYSTEMS)) {
-        (Some(browser), Some(system)) => format!("{browser}, {system}"),
-        (Some(browser), None) => browser.into(),
-        (None, _) if said_by.trim().is_empty() => reader.texts.users.unnamed.into(),
-        (None, _) => said_by.chars().take(64).collect(),
     }
 }
 

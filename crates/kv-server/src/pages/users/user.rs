@@ -142,8 +142,8 @@ impl Over<'_> {
 pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(ShowUser::line().event, users());
     let table: TableQuery = query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
     let known = load::<ShowUser>(&caller, &path, &table).await?;
+    let reader = Reader::new(&caller, &request)?;
     Ok(user_page(&reader, &known, &table, Over::default()))
 }
 
@@ -159,12 +159,12 @@ pub(super) async fn ask<A: OwnAction>(
     over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
 ) -> Result<HttpResponse, Failure> {
     caller.about(A::line().event, users());
-    let reader = Reader::new(caller, request)?;
-    if let Some(first) = code_first::<A>(caller, &reader, request).await? {
+    if let Some(first) = code_first::<A>(caller, request).await? {
         return Ok(first);
     }
     let table = TableQuery::default();
     let known = load::<A>(caller, user, &table).await?;
+    let reader = Reader::new(caller, request)?;
     match over(&reader, &known) {
         Some(over) => Ok(user_page(&reader, &known, &table, over)),
         None => Ok(crate::pages::error::see_other(&known.address())),
@@ -181,9 +181,9 @@ pub(super) async fn again<'a>(
     user: &str,
     over: impl FnOnce(&Reader, &Known) -> Over<'a>,
 ) -> Result<HttpResponse, Failure> {
-    let reader = Reader::new(caller, request)?;
     let table = TableQuery::default();
     let known = load::<ShowUser>(caller, user, &table).await?;
+    let reader = Reader::new(caller, request)?;
     Ok(user_page(&reader, &known, &table, over(&reader, &known)))
 }
 

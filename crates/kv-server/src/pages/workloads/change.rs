@@ -4,8 +4,8 @@
 
 use super::{
     Body, Bytes, Caller, Clusters, Data, Dialog, Failure, Form, HttpRequest, HttpResponse, Kind, KubernetesVerb, MOST,
-    Path, Reader, Seen, Shown, StatusCode, Upstreams, Wanted, add, ask, cookies, html, json, no_query, page, parts,
-    said, see_other, upstream,
+    Path, Reader, Seen, Shown, StatusCode, Upstreams, Wanted, ask, done_at, html, json, no_query, page, parts, said,
+    upstream,
 };
 use maud::Markup;
 
@@ -22,10 +22,7 @@ fn place(kind: Kind, namespace: &str, name: &str, part: Option<&str>) -> upstrea
 }
 
 fn done(cluster: &str, namespace: &str, kind: Kind, code: &str) -> HttpResponse {
-    let there = format!("/clusters/{cluster}/namespaces/{namespace}?kind={}", kind.plural());
-    let mut response = see_other(&there);
-    add(&mut response, &cookies::just_done(code));
-    response
+    done_at(&format!("/clusters/{cluster}/namespaces/{namespace}?kind={}", kind.plural()), code)
 }
 
 /// The dialog over the page of the workload's namespace.
