@@ -99,7 +99,8 @@ impl Browser {
         let client = connection.capabilities(wanted).connect(&driver.url()).await;
         let client = client.unwrap_or_else(|error| panic!("no browser: {error}\n{}", driver.words()));
         driver.keeps(client.session_id().await.unwrap().unwrap());
-        let browser = Self { client, base: String::new(), look: Mutex::new(look), seen: Mutex::default(), driver };
+        let (base, look_on, seen) = (String::new(), Mutex::new(look), Mutex::default());
+        let browser = Self { client, base, patience: PATIENCE, look: look_on, seen, driver };
         browser.wear(look).await;
         browser
     }
