@@ -157,7 +157,11 @@ async fn attack_198_the_key_is_nowhere_afterwards(backend: Backend) {
     browser.click_text("I have stored it").await;
     browser.await_path("/profile/api-keys").await;
     for step in ["back", "back", "forward", "forward"] {
-        if step == "back" { browser.back().await } else { browser.forward().await }
+        if step == "back" {
+            browser.back().await
+        } else {
+            browser.forward().await
+        }
         for key in [&key, &second] {
             browser.holds_nothing_of(key).await;
         }

@@ -2,4 +2,8 @@
 //! never asked here but to set a scene.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod every;
 mod harness;
+mod keys;
+mod work;
+mod world;
