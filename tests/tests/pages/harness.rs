@@ -243,7 +243,8 @@ fn what_is_too_wide_jumps_or_keeps_a_secret_is_found() {
         let secret = "kv_live_secret";
         browser.goto(&page("<p>nothing</p>")).await;
         browser.holds_nothing_of(secret).await;
-        for bad in [format!("<p hidden>{secret}</p>"), "<script>window.name = 'kv_live_' + 'secret'</script>".to_owned()]
+        for bad in
+            [format!("<p hidden>{secret}</p>"), "<script>window.name = 'kv_live_' + 'secret'</script>".to_owned()]
         {
             browser.goto(&page(&bad)).await;
             let said = refused(browser.holds_nothing_of(secret)).await;
