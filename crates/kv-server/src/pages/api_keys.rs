@@ -42,7 +42,7 @@ use time::{Date, Duration, OffsetDateTime, Time, macros::format_description};
 
 mod table;
 
-pub(super) use table::{Sort, Tab, keys_table, revoke_lead};
+pub(super) use table::{Slice, Sort, Tab, keys_table, more, revoke_lead, slice};
 
 /// Where the table is.
 const HERE: &str = "/profile/api-keys";
@@ -57,6 +57,9 @@ pub(super) struct TableQuery {
     pub(super) state: Tab,
     #[serde(default)]
     pub(super) sort: Sort,
+    /// Where a page begins among those that are loaded whole.
+    #[serde(default)]
+    pub(super) from: usize,
     pub(super) cursor: Option<String>,
 }
 
@@ -268,7 +271,7 @@ fn keys_page(
 ) -> HttpResponse {
     let t = &reader.texts.keys;
     let new = || html! { a.btn.primary href={ (HERE) "/new" } { (t.new) } };
-    let shown: Vec<_> = known.keys.items.iter().filter(|listed| wanted.state.shows(listed.state)).collect();
+    let Slice { keys: shown, next } = slice(&known.keys, wanted, HERE);
     let (none, what) = match wanted.state {
         Tab::Live => (t.none, t.none_what),
         Tab::Expired => (t.none_expired, ""),
@@ -281,7 +284,11 @@ fn keys_page(
         title: t.title,
         over: html! { (reader.texts.nav.profile) },
         about: html! { (t.about) },
-        actions: if reader.may::<CreateApiKey>() { new() } else { html! {} },
+        actions: if reader.may::<CreateApiKey>() {
+            new()
+        } else {
+            html! {}
+        },
         main: html! {
             (parts::tabs(t.state, &[
                 tab(t.tab_live, Tab::Live), tab(t.tab_expired, Tab::Expired), tab(t.tab_revoked, Tab::Revoked),
@@ -294,9 +301,7 @@ fn keys_page(
             } @else {
                 (keys_table(reader, shown, HERE, wanted.state, wanted.sort))
             }
-            @if let Some(next) = known.keys.next {
-                p.pager { a.btn.small href={ (wanted.state.address(HERE, wanted.sort)) "&cursor=" (next) } { (reader.texts.nav.more) } }
-            }
+            (more(reader, next.as_deref()))
         },
         dialog,
         status,

@@ -2,6 +2,7 @@
 //!
 //! Nothing is loaded here.
 
+use super::TableQuery;
 use crate::{
     api::api_keys::EffectivePermissions,
     operations::list_api_keys::Listed,
@@ -85,16 +86,39 @@ impl Sort {
     }
 }
 
+/// Keys on a page: light enough to be there at once.
+const A_PAGE: usize = 50;
+
+/// A page of a table.
+pub(in crate::pages) struct Slice<'a> {
+    /// Its keys, in their order.
+    pub(in crate::pages) keys: Vec<&'a Listed>,
+    /// Where the next one is.
+    pub(in crate::pages) next: Option<String>,
+}
+
+/// The page that is asked for. Those that are live or expired are loaded whole, so that their order is that of all of them.
+pub(in crate::pages) fn slice<'a>(loaded: &'a kv_store::Page<Listed>, wanted: &TableQuery, here: &str) -> Slice<'a> {
+    let mut keys: Vec<_> = loaded.items.iter().filter(|listed| wanted.state.shows(listed.state)).collect();
+    wanted.sort.apply(&mut keys);
+    let here = wanted.state.address(here, wanted.sort);
+    let next = match keys.len() > wanted.from.saturating_add(A_PAGE) {
+        true => Some(format!("{here}&from={}", wanted.from + A_PAGE)),
+        false => loaded.next.map(|next| format!("{here}&cursor={next}")),
+    };
+    Slice { keys: keys.into_iter().skip(wanted.from).take(A_PAGE).collect(), next }
+}
+
+/// The way to the next page.
+pub(in crate::pages) fn more(reader: &Reader, next: Option<&str>) -> Markup {
+    html! {
+        @if let Some(next) = next { p.pager { a.btn.small href=(next) rel="next" { (reader.texts.nav.more) } } }
+    }
+}
+
 /// The table. Where a key is revoked is below `here`.
-pub(in crate::pages) fn keys_table(
-    reader: &Reader,
-    mut keys: Vec<&Listed>,
-    here: &str,
-    tab: Tab,
-    sort: Sort,
-) -> Markup {
+pub(in crate::pages) fn keys_table(reader: &Reader, keys: Vec<&Listed>, here: &str, tab: Tab, sort: Sort) -> Markup {
     let t = &reader.texts.keys;
-    sort.apply(&mut keys);
     let head = |name: &str, by: Sort| {
         let order = if by == Sort::Created || by == Sort::Used { "descending" } else { "ascending" };
         html! {

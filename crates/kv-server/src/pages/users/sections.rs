@@ -6,7 +6,7 @@ use super::{factor, user::Known};
 use crate::{
     operations::list_api_keys::Listed,
     pages::{
-        api_keys::{Tab, TableQuery, keys_table},
+        api_keys::{Slice, Tab, TableQuery, keys_table, more, slice},
         layout::hidden,
         parts,
         reader::Reader,
@@ -171,7 +171,7 @@ fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
 /// Their keys.
 pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &TableQuery) -> Markup {
     let (t, k, here) = (&reader.texts.users, &reader.texts.keys, format!("{}/api-keys", known.address()));
-    let shown: Vec<_> = keys.items.iter().filter(|listed| table.state.shows(listed.state)).collect();
+    let Slice { keys: shown, next } = slice(keys, table, &here);
     let tab = |name, tab: Tab| (name, tab.address(&here, table.sort), table.state == tab);
     // Of the revoked ones nothing follows for the others.
     let live = known.live_keys().filter(|_| table.state != Tab::Revoked);
@@ -191,11 +191,7 @@ pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &
         ]))
         @if shown.is_empty() { p.dim { (t.no_keys) } }
         @else { (keys_table(reader, shown, &here, table.state, table.sort)) }
-        @if let Some(next) = keys.next {
-            p.pager {
-                a.btn.small href={ (table.state.address(&here, table.sort)) "&cursor=" (next) } { (reader.texts.nav.more) }
-            }
-        }
+        (more(reader, next.as_deref()))
     };
     section("keys", t.keys, t.keys_hint, action, body)
 }
