@@ -145,13 +145,15 @@ fn matrix(t: &Roles, typed: &Typed, shut: bool) -> Markup {
         }
     };
     html! {
-        h2 #matrix-title.field { (t.permissions) }
-        div.table.scroll tabindex="0" role="region" aria-labelledby="matrix-title" {
-            table.checks {
-                thead { tr { @for name in [t.resource, t.read, t.write, t.delete] { th scope="col" { (name) } } } }
-                tbody {
-                    (row(html! { (t.every_resource) " (" code { "*" } ")" }, "*"))
-                    @for (resource, _) in rows() { (row(row_name(t, &resource), resource.as_str())) }
+        section.block {
+            header { h2 #matrix-title { (t.permissions) } }
+            div.table.scroll tabindex="0" role="region" aria-labelledby="matrix-title" {
+                table.checks {
+                    thead { tr { @for name in [t.resource, t.read, t.write, t.delete] { th scope="col" { (name) } } } }
+                    tbody {
+                        (row(html! { (t.every_resource) " (" code { "*" } ")" }, "*"))
+                        @for (resource, _) in rows() { (row(row_name(t, &resource), resource.as_str())) }
+                    }
                 }
             }
         }

@@ -164,7 +164,7 @@ fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
             button.btn data-busy=(t.adding) { (t.add) }
         }
         // Below the line, so that its fields stand side by side.
-        p #namespaces-hint.hint { (t.namespaces_hint) }
+        p #namespaces-hint.hint.legend { (t.namespaces_hint) }
     }
 }
 
