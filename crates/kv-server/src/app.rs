@@ -168,7 +168,7 @@ impl App {
             uses: Uses::default(),
             discoveries: Discoveries::default(),
             streams: Streams::default(),
-            assets: Assets::new(),
+            assets: Assets::new().map_err(|source| StartError::System { step: "packing the assets".into(), source })?,
             metrics: Metrics::new(),
             purge_clock: PurgeClock::default(),
             policy: Policy {

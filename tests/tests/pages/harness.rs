@@ -209,7 +209,7 @@ fn the_console_tells_errors_and_broken_policies() {
         assert!(matches!(told.as_slice(), [one] if one.contains("Content Security Policy")), "{told:?}");
 
         // A page that tells of a refusal is one; a part of a page that is not there is an error.
-        browser.goto("/k8s/nobody-is-signed-in").await;
+        browser.goto("/api/v1/clusters").await;
         assert_eq!(browser.document(None).await.status, 401);
         assert_eq!(browser.console_errors().await, [""; 0]);
         let part = format!("<img alt='' src='http://{}/k8s/no-such-picture'>", app.address());

@@ -148,7 +148,7 @@ pub async fn health(
             span { (parts::pill(Tone::Bad, t.unhealthy)) " " small { (detail) } }
         },
     };
-    Ok(layout::html(StatusCode::OK, layout::fragment(reader.texts, &reader.app.assets, &path, shown)))
+    Ok(layout::html(StatusCode::OK, layout::fragment(reader.texts, &reader.app.assets.addresses, &path, shown)))
 }
 
 /// Shows the clusters that are registered.

@@ -4,7 +4,7 @@
 //! Nothing is said here that the failure does not say.
 
 use super::{
-    assets::Assets,
+    assets::Addresses,
     layout,
     texts::{self, said},
 };
@@ -65,7 +65,7 @@ pub(super) fn see_other(there: &str) -> HttpResponse {
 pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Problem) -> HttpResponse {
     let t = &texts::EN;
     // The failure may come from where nobody has the application at hand.
-    let assets = Assets::new();
+    let assets = Addresses::new();
     let body = layout::bare(
         t,
         &assets,

@@ -4,7 +4,7 @@
 //! Nothing of one page is here.
 
 use super::{
-    assets::Assets,
+    assets::Addresses,
     cookies,
     form::TOKEN,
     parts,
@@ -86,7 +86,8 @@ impl Page<'_> {
                 (dialog)
             }
         };
-        let mut response = html(self.status, document(reader.texts, &reader.app.assets, self.title, "", body));
+        let mut response =
+            html(self.status, document(reader.texts, &reader.app.assets.addresses, self.title, "", body));
         if reader.done.is_some() {
             add(&mut response, &cookies::nothing_done());
         }
@@ -95,7 +96,7 @@ impl Page<'_> {
 }
 
 /// A page without a way around: for those who are not signed in.
-pub(super) fn bare(t: &Texts, assets: &Assets, title: &str, main: Markup) -> Markup {
+pub(super) fn bare(t: &Texts, assets: &Addresses, title: &str, main: Markup) -> Markup {
     let body = html! {
         main #main {
             p.brand { (t.nav.product) }
@@ -107,7 +108,7 @@ pub(super) fn bare(t: &Texts, assets: &Assets, title: &str, main: Markup) -> Mar
 
 /// A part that the script puts into a page, which it takes for the first thing there is; a page of its own to whoever follows
 /// the link to it.
-pub(super) fn fragment(t: &Texts, assets: &Assets, title: &str, part: Markup) -> Markup {
+pub(super) fn fragment(t: &Texts, assets: &Addresses, title: &str, part: Markup) -> Markup {
     document(t, assets, title, "", part)
 }
 
@@ -116,7 +117,7 @@ pub(super) fn html(status: StatusCode, page: Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
 }
 
-fn document(t: &Texts, assets: &Assets, title: &str, class: &str, body: Markup) -> Markup {
+fn document(t: &Texts, assets: &Addresses, title: &str, class: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang=(t.tag) {
@@ -134,9 +135,12 @@ fn document(t: &Texts, assets: &Assets, title: &str, class: &str, body: Markup) 
     }
 }
 
+/// A link of the side: where it leads, and what it is called.
+type Way<'a> = (Place, &'a str, &'a str);
+
 fn side(reader: &Reader, here: Place, inert: bool) -> Markup {
     let t = &reader.texts.nav;
-    let groups: [(&str, Vec<(Place, &str, &str)>); 3] = [
+    let groups: [(&str, Vec<Way<'_>>); 3] = [
         (t.work, vec![(Place::Clusters, "/clusters", t.clusters)]),
         (
             t.profile,

@@ -224,7 +224,7 @@ fn password_page(
     answer(app, request, trouble.as_ref(), |token| {
         layout::bare(
             t,
-            &app.assets,
+            &app.assets.addresses,
             t.sign_in.title,
             html! {
                 h1 { (t.sign_in.title) }
@@ -256,7 +256,7 @@ fn code_page(
     answer(app, request, trouble.as_ref(), |token| {
         layout::bare(
             t,
-            &app.assets,
+            &app.assets.addresses,
             t.sign_in.code_title,
             html! {
                 h1 { (t.sign_in.code_title) }

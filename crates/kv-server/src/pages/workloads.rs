@@ -245,6 +245,9 @@ pub async fn workloads(
     page(&caller, &upstreams, &request, &Seen { cluster: &cluster, namespace: &namespace, shown: &shown }, None).await
 }
 
+/// What lies over a page, and how it is answered then.
+type Over<'a> = (&'a dyn Fn(&Reader) -> Markup, StatusCode);
+
 /// Which page of which namespace.
 struct Seen<'a> {
     cluster: &'a str,
@@ -258,7 +261,7 @@ async fn page(
     upstreams: &Upstreams,
     request: &HttpRequest,
     seen: &Seen<'_>,
-    over: Option<(&dyn Fn(&Reader) -> Markup, StatusCode)>,
+    over: Option<Over<'_>>,
 ) -> Result<HttpResponse, Failure> {
     let Seen { cluster, namespace, shown } = *seen;
     let place = (Some(namespace), shown.kind.plural());

@@ -47,7 +47,10 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
 
 /// Looks whether the caller may make a role, where nothing else is read.
 async fn may_create(caller: &Caller) -> Result<(), Failure> {
-    let look = async |view: &View| Ok(drop(caller.acting(view).authorize::<CreateRole>(target())?));
+    let look = async |view: &View| {
+        caller.acting(view).authorize::<CreateRole>(target())?;
+        Ok(())
+    };
     caller.observe(Event::RoleCreate, target(), look).await
 }
 

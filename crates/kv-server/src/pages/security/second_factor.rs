@@ -179,7 +179,8 @@ fn page(reader: &Reader, status: StatusCode, main: Markup) -> HttpResponse {
                 p.hint { (said_as(reader)) " " button.btn.small.plain { (t.nav.sign_out) } }
             }
         };
-        let mut response = layout::html(status, layout::bare(t, &reader.app.assets, t.factor.set_up_title, main));
+        let mut response =
+            layout::html(status, layout::bare(t, &reader.app.assets.addresses, t.factor.set_up_title, main));
         if reader.done.is_some() {
             add(&mut response, &cookies::nothing_done());
         }
