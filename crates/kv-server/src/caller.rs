@@ -46,6 +46,7 @@ struct Inner {
     origin: Origin,
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
+    written: Cell<bool>,
     /// What was on its way to admission when its handler was dropped.
     left: RefCell<Option<Left>>,
 }
@@ -70,6 +71,7 @@ impl Caller {
             origin,
             about: RefCell::new((Event::RequestReject, Target::default())),
             on_record: Cell::new(false),
+            written: Cell::new(false),
             left: RefCell::new(None),
         }))
     }
@@ -130,7 +132,7 @@ impl Caller {
     /// Whether the request is on record already.
     #[must_use]
     pub fn is_on_record(&self) -> bool {
-        self.0.on_record.get()
+        self.0.on_record.get() || self.0.written.get()
     }
 
     /// The occasion of an act of the store.
@@ -251,12 +253,11 @@ impl Caller {
             let result = act(&view).await;
             match &result {
                 Ok(_) => {
-                    self.0.on_record.set(true);
+                    self.0.written.set(true);
                     return result;
                 }
                 Err(Failure::Stale) => {}
                 Err(failure) if failure.leaves_no_entry() => {
-                    // As in `admit`.
                     self.0.on_record.set(failure.may_be_done());
                     return result;
                 }
@@ -328,8 +329,7 @@ impl Caller {
         self.confirm_as(self.0.id, look).await
     }
 
-    /// The same once more in the middle of work that was begun and takes long. The work's entry is on record and keeps its
-    /// id; a credential that is refused by now has an entry of its own.
+    /// The same once more in the middle of long work. A credential that is refused by now has an entry of its own.
     ///
     /// # Errors
     /// As [`Self::confirm`].
@@ -390,10 +390,11 @@ impl Caller {
     }
 
     async fn conclude_with(&self, view: &View, finish: Finish, audited: bool) -> Result<bool, Failure> {
-        let admitted = {
-            let (event, target) = self.0.about.borrow().clone();
-            self.admit(view, self.entry(view, event, target), Some(finish), audited)
-        };
-        Ok(admitted.await?.is_some())
+        // A page that shows what was refused reads once more: no second entry.
+        let audited = audited && !self.0.written.get();
+        let (event, target) = self.0.about.borrow().clone();
+        let admitted = self.admit(view, self.entry(view, event, target), Some(finish), audited).await?.is_some();
+        self.0.written.update(|written| written || (audited && admitted));
+        Ok(admitted)
     }
 }

@@ -81,6 +81,10 @@ pub enum KeyFilter {
     /// Those not revoked, expired ones included.
     #[default]
     NotRevoked,
+    /// Those that count.
+    Live,
+    /// Those not revoked whose time is over.
+    Expired,
     /// The revoked ones.
     Revoked,
     /// All.
@@ -237,7 +241,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn list_keys(&self, owner: UserId, filter: KeyFilter, page: PageRequest) -> Result<Page<KeyRecord>> {
+    pub fn list_keys(
+        &self,
+        owner: UserId,
+        filter: KeyFilter,
+        page: PageRequest,
+        now: OffsetDateTime,
+    ) -> Result<Page<KeyRecord>> {
+        let at = micros(now);
         self.read(|conn| {
             let mut query = api_keys::table
                 .left_join(api_key_uses::table.on(api_key_uses::key_id.eq(api_keys::id)))
@@ -251,6 +262,13 @@ impl Store {
                 KeyFilter::All => query,
                 KeyFilter::Revoked => query.filter(api_keys::revoked_at.is_not_null()),
                 KeyFilter::NotRevoked => query.filter(api_keys::revoked_at.is_null()),
+                KeyFilter::Live => query
+                    .filter(api_keys::revoked_at.is_null())
+                    .filter(api_keys::expired_seen_at.is_null())
+                    .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at))),
+                KeyFilter::Expired => query
+                    .filter(api_keys::revoked_at.is_null())
+                    .filter(api_keys::expired_seen_at.is_not_null().or(api_keys::expires_at.le(at))),
             };
             let rows: Vec<Columns> = query.load(conn)?;
             let items = rows.into_iter().map(record).collect::<Result<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 use super::Acting;
 use crate::failure::Failure;
 use kv_authz::{
-    KeyState, Principal, UserId,
+    KeyId, KeyState, Principal, UserId,
     action::{ListApiKeys, ListUserApiKeys, ShowCurrentApiKey},
     audit::Target,
 };
@@ -44,6 +44,31 @@ pub async fn list_user_api_keys(
     load(&acting, user, filter, page).await
 }
 
+/// One of the caller's own keys.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys, 404 for a key that is not one's own.
+pub async fn show_api_key(acting: &Acting<'_>, key: KeyId) -> Result<Listed, Failure> {
+    acting.authorize::<ListApiKeys>(Target::of("api-keys"))?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?.id;
+    find(acting, owner, key).await
+}
+
+/// One of another user's keys.
+///
+/// # Errors
+/// [`Failure`]: 403 without `api-keys:manage`, 404 where the user has no such key.
+pub async fn show_user_api_key(acting: &Acting<'_>, user: UserId, key: KeyId) -> Result<Listed, Failure> {
+    acting.authorize::<ListUserApiKeys>(Target::of("api-keys"))?;
+    find(acting, user, key).await
+}
+
+async fn find(acting: &Acting<'_>, owner: UserId, key: KeyId) -> Result<Listed, Failure> {
+    let found = acting.app.with_store(move |store| store.find_key(key)).await?;
+    let found = found.filter(|found| found.owner == owner).ok_or(Failure::NotFound { what: "API key" })?;
+    Ok(listed(acting, found))
+}
+
 /// The key that is calling.
 ///
 /// # Errors
@@ -63,7 +88,8 @@ async fn load(
     filter: KeyFilter,
     page: PageRequest,
 ) -> Result<Page<Listed>, Failure> {
-    let keys = acting.app.with_store(move |store| store.list_keys(owner, filter, page)).await?;
+    let now = acting.occasion.now;
+    let keys = acting.app.with_store(move |store| store.list_keys(owner, filter, page, now)).await?;
     Ok(Page { items: keys.items.into_iter().map(|key| listed(acting, key)).collect(), next: keys.next })
 }
 

@@ -4,50 +4,45 @@
 //! A key's text is in the answer to the form that made it, and in no other page.
 
 use super::{
-    cookies,
     error::see_other,
     form::Form,
     layout::{Page, Place},
-    parts::{self, Dialog, Field},
+    parts::{self, Dialog},
     reader::Reader,
     settings::done_at,
-    sign_in::add,
     texts::{Texts, said},
 };
 use crate::{
     api::{
         api_keys::permissions,
-        input::{id, page, query, reached_at},
+        input::{id, page, query},
     },
     caller::Caller,
     failure::Failure,
     operations::{
-        create_api_key::{self, Created, Wanted},
         list_api_keys::{self, Listed},
         revoke_api_key,
     },
-    problem::Problem,
     routes::no_query,
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
-    KeyId,
+    KeyId, KeyState,
     action::CreateApiKey,
     audit::{Event, Target},
 };
 use kv_store::{KeyFilter, PageRequest};
 use maud::{Markup, html};
 use serde::Deserialize;
-use time::{Date, Duration, OffsetDateTime, Time, macros::format_description};
 
+mod new;
 mod table;
 
+pub use new::{create, new};
 pub(super) use table::{Slice, Sort, Tab, keys_table, more, revoke_lead, slice};
 
 /// Where the table is.
 const HERE: &str = "/profile/api-keys";
-/// What a new key's expiry is set to at first, in days.
-const DEFAULT_LIFE: &str = "90";
 
 /// What the table takes in its address.
 #[derive(Debug, Deserialize, Default)]
@@ -63,6 +58,21 @@ pub(super) struct TableQuery {
     pub(super) cursor: Option<String>,
 }
 
+impl TableQuery {
+    /// What to read for it: as much as is put in order at once, where that is few.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] for a cursor that is none.
+    pub(super) fn wanted(&self) -> Result<(KeyFilter, PageRequest), Failure> {
+        let (filter, limit) = match self.state {
+            Tab::Live => (KeyFilter::Live, Some(PageRequest::MAX_LIMIT)),
+            Tab::Expired => (KeyFilter::Expired, None),
+            Tab::Revoked => (KeyFilter::Revoked, None),
+        };
+        Ok((filter, page(limit, self.cursor.as_deref())?))
+    }
+}
+
 fn keys() -> Target {
     Target::of("api-keys")
 }
@@ -70,26 +80,30 @@ fn keys() -> Target {
 /// A page of keys with what is to be known for the page around it.
 struct Known {
     keys: kv_store::Page<Listed>,
+    /// The one that is asked about.
+    about: Option<Listed>,
     /// What a key can do, in words.
     can: String,
     /// A cluster that it reaches, for an example.
     cluster: String,
 }
 
-async fn load(caller: &Caller, table: &TableQuery, texts: &Texts) -> Result<Known, Failure> {
-    let request = match table.state {
-        // All that are live are few enough for one page.
-        Tab::Live | Tab::Expired => page(Some(PageRequest::MAX_LIMIT), table.cursor.as_deref())?,
-        Tab::Revoked => page(None, table.cursor.as_deref())?,
-    };
-    let filter = if table.state == Tab::Revoked { KeyFilter::Revoked } else { KeyFilter::NotRevoked };
+/// Reads what a page shows, and the key that its dialog is about.
+async fn load(caller: &Caller, table: &TableQuery, about: Option<KeyId>, texts: &Texts) -> Result<Known, Failure> {
+    let (filter, request) = table.wanted()?;
     caller
         .observe(Event::ApiKeyList, keys(), async |view| {
-            let keys = list_api_keys::list_api_keys(caller.acting(view), filter, request).await?;
+            let acting = caller.acting(view);
+            let about = match about {
+                Some(key) => Some(list_api_keys::show_api_key(&acting, key).await?),
+                None => None,
+            };
+            let keys = list_api_keys::list_api_keys(acting, filter, request).await?;
             let owner = view.principal.owner().ok_or(Failure::NotFound { what: "user" })?;
             let cluster = view.clusters.clusters.iter().find(|cluster| owner.reach(cluster.id).is_some());
             Ok(Known {
                 keys,
+                about,
                 can: table::what_it_can(texts, &permissions(owner, view)),
                 cluster: cluster.map_or_else(|| "CLUSTER".to_owned(), |cluster| cluster.name.clone()),
             })
@@ -105,110 +119,8 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     caller.about(Event::ApiKeyList, keys());
     let wanted: TableQuery = query(&request)?;
     let reader = Reader::new(&caller, &request)?;
-    let known = load(&caller, &wanted, reader.texts).await?;
+    let known = load(&caller, &wanted, None, reader.texts).await?;
     Ok(keys_page(&reader, &known, &wanted, None, StatusCode::OK))
-}
-
-/// Shows the dialog that makes a key.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    caller.about(Event::ApiKeyCreate, keys());
-    no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    let known = load(&caller, &TableQuery::default(), reader.texts).await?;
-    let dialog = new_dialog(&reader, &known.can, &Typed::default(), &Wrong::default());
-    Ok(keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::OK))
-}
-
-/// What was typed into the dialog.
-struct Typed<'a> {
-    name: &'a str,
-    expiry: &'a str,
-    date: &'a str,
-}
-
-impl Default for Typed<'_> {
-    fn default() -> Self {
-        Self { name: "", expiry: DEFAULT_LIFE, date: "" }
-    }
-}
-
-/// What is wrong with it.
-#[derive(Default)]
-struct Wrong {
-    name: Option<String>,
-    expiry: Option<String>,
-    all: Option<String>,
-}
-
-/// Makes a key, and shows it.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
-    caller.about(Event::ApiKeyCreate, keys());
-    no_query(&request)?;
-    form.only(&["name", "expiry", "date"], &[])?;
-    let reader = Reader::new(&caller, &request)?;
-    let typed = Typed { name: form.text("name"), expiry: form.text("expiry"), date: form.text("date") };
-    let made = match expiry(&reader, &typed) {
-        Ok(expires_at) => {
-            let wanted = Wanted { name: typed.name.to_owned(), expires_at };
-            let made = caller
-                .act(Event::ApiKeyCreate, keys(), async |view| {
-                    create_api_key::create_api_key(caller.acting(view), &wanted).await
-                })
-                .await;
-            made.map_err(|failure| match failure.code() {
-                "invalid_name" | "name_taken" => {
-                    Ok((Wrong { name: Some(failure.to_string()), ..Wrong::default() }, failure.status()))
-                }
-                "invalid_expiry" => {
-                    Ok((Wrong { expiry: Some(reader.texts.keys.bad_date.into()), ..Wrong::default() }, 422))
-                }
-                "too_many_keys" => {
-                    let words = Problem::new(&failure, "").detail;
-                    Ok((Wrong { all: Some(words), ..Wrong::default() }, failure.status()))
-                }
-                _ => Err(failure),
-            })
-        }
-        Err(words) => Err(Ok((Wrong { expiry: Some(words), ..Wrong::default() }, 422))),
-    };
-    let (wrong, status) = match made {
-        Ok(created) => {
-            let known = load(&caller, &TableQuery::default(), reader.texts).await?;
-            let dialog = once(&reader, &request, &known.cluster, &created);
-            let mut response = keys_page(&reader, &known, &TableQuery::default(), Some(dialog), StatusCode::CREATED);
-            // Taken away by the next page: a page whose cookies have changed is not kept whole for Back.
-            add(&mut response, &cookies::just_done("made"));
-            return Ok(response);
-        }
-        Err(refused) => refused?,
-    };
-    let known = load(&caller, &TableQuery::default(), reader.texts).await?;
-    let dialog = new_dialog(&reader, &known.can, &typed, &wrong);
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
-    Ok(keys_page(&reader, &known, &TableQuery::default(), Some(dialog), status))
-}
-
-/// When a key shall end, by the choice made.
-fn expiry(reader: &Reader, typed: &Typed<'_>) -> Result<Option<OffsetDateTime>, String> {
-    let bad = || reader.texts.keys.bad_date.to_owned();
-    match typed.expiry {
-        "never" => Ok(None),
-        "date" => {
-            let day = Date::parse(typed.date, format_description!("[year]-[month]-[day]")).map_err(|_| bad())?;
-            let end = Time::from_hms(23, 59, 59).map_err(|_| bad())?;
-            Ok(Some(day.with_time(end).assume_utc()))
-        }
-        days => {
-            let days = days.parse().ok().filter(|days| (1..=3650).contains(days)).ok_or_else(bad)?;
-            Ok(Some(reader.now + Duration::days(days)))
-        }
-    }
 }
 
 /// Shows the dialog that revokes a key.
@@ -220,10 +132,9 @@ pub async fn ask_to_revoke(caller: Caller, request: HttpRequest, path: Path<Stri
     no_query(&request)?;
     let key: KeyId = id(&path, "API key")?;
     let reader = Reader::new(&caller, &request)?;
-    let known = load(&caller, &TableQuery::default(), reader.texts).await?;
-    let listed = known.keys.items.iter().find(|listed| listed.key.id == key);
-    let Some(listed) = listed else {
-        // Revoked by now, or never one's own: the table tells.
+    let known = load(&caller, &TableQuery::default(), Some(key), reader.texts).await?;
+    let Some(listed) = known.about.as_ref().filter(|listed| listed.state != KeyState::Revoked) else {
+        // Revoked by now: the table tells.
         return Ok(see_other(HERE));
     };
     let dialog = Dialog {
@@ -307,95 +218,4 @@ fn keys_page(
         status,
     }
     .answer()
-}
-
-fn new_dialog(reader: &Reader, can: &str, typed: &Typed<'_>, wrong: &Wrong) -> Markup {
-    let t = &reader.texts.keys;
-    let choices = [
-        ("7", t.expires_7),
-        ("30", t.expires_30),
-        ("90", t.expires_90),
-        ("365", t.expires_365),
-        ("date", t.expires_date),
-        ("never", t.expires_never),
-    ];
-    let name = Field {
-        name: "name",
-        label: t.name,
-        value: typed.name,
-        hint: t.name_hint,
-        error: wrong.name.as_deref(),
-        first: true,
-        longest: Some(create_api_key::MAX_NAME),
-        ..Field::default()
-    };
-    let error = wrong.expiry.as_deref();
-    let fields = html! {
-        @if let Some(words) = &wrong.all { (parts::alert(words)) }
-        (name)
-        fieldset.field aria-describedby=[parts::described("expiry", "", error)] {
-            legend { (t.expires) }
-            div.choices {
-                @for (value, label) in choices {
-                    label {
-                        input type="radio" name="expiry" value=(value) checked[typed.expiry == value];
-                        span { (label) }
-                    }
-                }
-            }
-            p.dated {
-                label for="date" { (t.date) }
-                input #date name="date" type="date" value=(typed.date) aria-invalid=[error.map(|_| "true")]
-                    aria-describedby=[parts::described("expiry", "", error)];
-            }
-            (parts::below("expiry", "", error))
-            p.hint data-expiry-preview data-never=(t.preview_never) data-choose=(t.date_hint) { (t.preview) }
-        }
-    };
-    Dialog {
-        title: t.new,
-        lead: html! { (said(t.new_about, can)) },
-        fields,
-        action: "/profile/api-keys/new",
-        cancel: HERE,
-        button: t.generate,
-        busy: t.generating,
-        danger: false,
-    }
-    .markup(reader)
-}
-
-/// The one sight of a key.
-fn once(reader: &Reader, request: &HttpRequest, cluster: &str, created: &Created) -> Markup {
-    let t = &reader.texts.keys;
-    let server = reader.app.config.public_url.clone().or_else(|| reached_at(request));
-    let server = server.map_or_else(|| "https://kubevision.example.com".to_owned(), |server| server.to_string());
-    let curl = format!("curl {server}/api/v1/clusters \\\n  -H \"Authorization: ApiKey $KUBEVISION_API_KEY\"");
-    let kubectl = format!(
-        "kubectl get pods --token \"$KUBEVISION_API_KEY\" \\\n  --server {server}/api/v1/clusters/{cluster}/k8s"
-    );
-    let snippet = |id: &str, text: &str| {
-        html! {
-            div.copy {
-                pre id=(id) { (text) }
-                button.btn type="button" data-copy=(id) data-copied=(t.copied) hidden { (t.copy) }
-            }
-        }
-    };
-    html! {
-        dialog.wide open data-modal aria-modal="true" aria-labelledby="dialog-title" {
-            h2 #dialog-title { (said(t.ready, &created.name)) }
-            p { (t.once) }
-            div.copy {
-                code #key data-secret data-forget-url=(HERE) { (created.key.expose()) }
-                button.btn type="button" data-copy="key" data-copied=(t.copied) hidden autofocus { (t.copy) }
-            }
-            p.notice.warn { (t.lost) }
-            h3 { (t.try_it) }
-            (snippet("curl", &curl))
-            h3 { (t.kubectl) }
-            (snippet("kubectl", &kubectl))
-            div.actions { a.btn.primary href=(HERE) data-forget { (t.stored) } }
-        }
-    }
 }

@@ -64,7 +64,7 @@ fn the_limit_is_exact_under_concurrency(backend: Backend) {
     }
     assert_eq!(world.database.count("api_keys", "1 = 1"), 10);
     // A revoked key makes room for one more, and no more.
-    let one = world.store.list_keys(ann, KeyFilter::All, PageRequest::default()).unwrap().items.remove(0);
+    let one = world.store.list_keys(ann, KeyFilter::All, PageRequest::default(), now()).unwrap().items.remove(0);
     world.revoke(Key { id: one.id, owner: ann, digest: digest() });
     world.create(&new_key(ann, "again"), LIMIT as u32).unwrap();
     assert_eq!(refusal(world.create(&new_key(ann, "once more"), LIMIT as u32)), KeyRefused::LimitReached);
@@ -98,7 +98,7 @@ fn a_name_is_free_again_after_revocation_and_expiry(backend: Backend) {
     // One that admission has seen expired is dead whatever its date says.
     world.set("api_keys", third.id, "expired_seen_at = 1");
     world.key(ann, "ci");
-    assert_eq!(world.store.list_keys(ann, KeyFilter::All, PageRequest::default()).unwrap().items.len(), 4);
+    assert_eq!(world.store.list_keys(ann, KeyFilter::All, PageRequest::default(), now()).unwrap().items.len(), 4);
 }
 
 fn names_are_apart_by_owner_and_case(backend: Backend) {
@@ -191,7 +191,7 @@ fn lists_are_filtered_and_paged(backend: Backend) {
     let all = |filter, limit| {
         let (mut seen, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
         loop {
-            let page = world.store.list_keys(ann, filter, PageRequest::new(limit, after)).unwrap();
+            let page = world.store.list_keys(ann, filter, PageRequest::new(limit, after), now()).unwrap();
             sizes.push(page.items.len());
             seen.extend(page.items.into_iter().map(|key| key.id));
             after = page.next;
@@ -202,6 +202,7 @@ fn lists_are_filtered_and_paged(backend: Backend) {
     };
     assert_eq!(all(KeyFilter::All, 50), (keys.clone(), vec![50, 50, 50, 50, 5]));
     assert_eq!(all(KeyFilter::NotRevoked, 41), (keys.clone(), vec![41; 5]));
+    assert_eq!((all(KeyFilter::Live, 200).0.len(), all(KeyFilter::Expired, 200).0.len()), (205, 0));
     // The most a page has, whatever is asked for.
     assert_eq!(all(KeyFilter::All, u16::MAX), (keys.clone(), vec![200, 5]));
     assert_eq!(all(KeyFilter::Revoked, 50), (vec![], vec![0]));
@@ -213,9 +214,9 @@ fn lists_are_filtered_and_paged(backend: Backend) {
     let left: Vec<KeyId> = keys.iter().copied().skip(1).step_by(2).collect();
     assert_eq!(all(KeyFilter::NotRevoked, 1).0, left);
     // A key made between two pages appears on neither, and shifts neither.
-    let first = world.store.list_keys(ann, KeyFilter::All, PageRequest::new(10, None)).unwrap();
+    let first = world.store.list_keys(ann, KeyFilter::All, PageRequest::new(10, None), now()).unwrap();
     world.key(ann, "late");
-    let second = world.store.list_keys(ann, KeyFilter::All, PageRequest::new(10, first.next)).unwrap();
+    let second = world.store.list_keys(ann, KeyFilter::All, PageRequest::new(10, first.next), now()).unwrap();
     let ids = |items: Vec<kv_store::KeyRecord>| items.into_iter().map(|key| key.id).collect::<Vec<_>>();
     assert_eq!([ids(first.items), ids(second.items)].concat(), keys[..20]);
 }

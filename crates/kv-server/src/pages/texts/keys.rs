@@ -28,6 +28,7 @@ texts! {
         none_revoked: "You have revoked no key.",
         new_about: "It can do what you can: {}.",
         name_hint: "Shown in the audit log beside your name. One name for each pipeline.",
+        taken: "You have a live key with this name. If you have just made it and never saw it, revoke it and make another.",
         expires_7: "7 days",
         expires_30: "30 days",
         expires_90: "90 days",

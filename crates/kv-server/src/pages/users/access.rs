@@ -4,7 +4,7 @@
 
 use super::{
     HERE,
-    user::{Known, Over, ask},
+    user::{Known, Over, ask, ask_about},
 };
 use crate::{
     api::{input::id, users::known},
@@ -58,8 +58,9 @@ pub async fn ask_to_revoke(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let (user, key) = path.into_inner();
-    ask::<RevokeUserApiKeys>(&caller, &request, &user, |reader, known| {
-        let listed = known.key(&key)?;
+    let key = id(&key, "API key")?;
+    ask_about::<RevokeUserApiKeys>(&caller, &request, &user, Some(key), |reader, known| {
+        let listed = known.key()?;
         let (d, k) = (&reader.texts.user_dialogs, &reader.texts.keys);
         let lead = html! { (said(d.revoke_of, &known.user.name)) " " (revoke_lead(reader, listed)) };
         let place = format!("api-keys/{}/revoke", listed.key.id);

@@ -26,7 +26,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
-    KeyState,
+    KeyId, KeyState,
     action::{
         ChangeUser, DeleteUser, ListUserApiKeys, ListUserSessions, OwnAction, ResetPassword, ResetSecondFactor,
         ShowUser,
@@ -34,7 +34,7 @@ use kv_authz::{
     audit::Target,
     grant::{may_give_role, may_govern},
 };
-use kv_store::{KeyFilter, Page, PageRequest, SessionRecord, UserRecord};
+use kv_store::{Page, PageRequest, SessionRecord, UserRecord};
 use maud::{Markup, html};
 
 /// A user, and what the reader may see and do of theirs.
@@ -47,6 +47,8 @@ pub(super) struct Known {
     pub(super) clusters: Vec<String>,
     /// Their keys, as the table is turned.
     pub(super) keys: Option<Page<Listed>>,
+    /// The key that is asked about, unless it is revoked by now.
+    pub(super) about: Option<Listed>,
     pub(super) sessions: Option<Page<SessionRecord>>,
     /// Whether the reader holds all that they hold, wherever they do.
     pub(super) governed: bool,
@@ -66,10 +68,9 @@ impl Known {
         Some(keys.items.iter().filter(|listed| Tab::Live.shows(listed.state)).count())
     }
 
-    /// One of their keys that is not revoked.
-    pub(super) fn key(&self, id: &str) -> Option<&Listed> {
-        let mut keys = self.keys.as_ref()?.items.iter();
-        keys.find(|listed| listed.key.id.to_string() == id && listed.state != KeyState::Revoked)
+    /// The key that is asked about, if it is not revoked.
+    pub(super) fn key(&self) -> Option<&Listed> {
+        self.about.as_ref().filter(|listed| listed.state != KeyState::Revoked)
     }
 
     /// One of their sessions.
@@ -82,13 +83,13 @@ impl Known {
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) async fn load<A: OwnAction>(caller: &Caller, user: &str, table: &TableQuery) -> Result<Known, Failure> {
-    // All that are live are few enough for one page.
-    let (filter, limit) = match table.state {
-        Tab::Live | Tab::Expired => (KeyFilter::NotRevoked, Some(PageRequest::MAX_LIMIT)),
-        Tab::Revoked => (KeyFilter::Revoked, None),
-    };
-    let request = page(limit, table.cursor.as_deref())?;
+pub(super) async fn load<A: OwnAction>(
+    caller: &Caller,
+    user: &str,
+    table: &TableQuery,
+    about: Option<KeyId>,
+) -> Result<Known, Failure> {
+    let (filter, request) = table.wanted()?;
     let all = page(Some(PageRequest::MAX_LIMIT), None)?;
     let app = caller.app();
     caller
@@ -101,6 +102,10 @@ pub(super) async fn load<A: OwnAction>(caller: &Caller, user: &str, table: &Tabl
                 Ok(_) => Some(list_api_keys::list_user_api_keys(caller.acting(view), id, filter, request).await?),
                 Err(_) => None,
             };
+            let about = match about {
+                Some(key) => Some(list_api_keys::show_user_api_key(&acting, id, key).await?),
+                None => None,
+            };
             let sessions = match acting.authorize::<ListUserSessions>(Target::of("sessions")) {
                 Ok(_) => Some(sessions::list_user_sessions(&acting, id, all).await?),
                 Err(_) => None,
@@ -111,6 +116,7 @@ pub(super) async fn load<A: OwnAction>(caller: &Caller, user: &str, table: &Tabl
                 roles: names_of(givable(&acting).await?),
                 clusters: clusters.into_iter().map(|cluster| cluster.name.clone()).collect(),
                 keys,
+                about,
                 sessions,
                 governed: may_govern(acting.principal, &user.role, &user.assignments).is_ok(),
                 assignable: may_give_role(acting.principal, &user.role).is_ok(),
@@ -142,7 +148,7 @@ impl Over<'_> {
 pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(ShowUser::line().event, users());
     let table: TableQuery = query(&request)?;
-    let known = load::<ShowUser>(&caller, &path, &table).await?;
+    let known = load::<ShowUser>(&caller, &path, &table, None).await?;
     let reader = Reader::new(&caller, &request)?;
     Ok(user_page(&reader, &known, &table, Over::default()))
 }
@@ -158,12 +164,26 @@ pub(super) async fn ask<A: OwnAction>(
     user: &str,
     over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
 ) -> Result<HttpResponse, Failure> {
+    ask_about::<A>(caller, request, user, None, over).await
+}
+
+/// The same about one of their keys.
+///
+/// # Errors
+/// [`Failure`]: 404 where they have no such key.
+pub(super) async fn ask_about<A: OwnAction>(
+    caller: &Caller,
+    request: &HttpRequest,
+    user: &str,
+    key: Option<KeyId>,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+) -> Result<HttpResponse, Failure> {
     caller.about(A::line().event, users());
     if let Some(first) = code_first::<A>(caller, request).await? {
         return Ok(first);
     }
     let table = TableQuery::default();
-    let known = load::<A>(caller, user, &table).await?;
+    let known = load::<A>(caller, user, &table, key).await?;
     let reader = Reader::new(caller, request)?;
     match over(&reader, &known) {
         Some(over) => Ok(user_page(&reader, &known, &table, over)),
@@ -182,7 +202,7 @@ pub(super) async fn again<'a>(
     over: impl FnOnce(&Reader, &Known) -> Over<'a>,
 ) -> Result<HttpResponse, Failure> {
     let table = TableQuery::default();
-    let known = load::<ShowUser>(caller, user, &table).await?;
+    let known = load::<ShowUser>(caller, user, &table, None).await?;
     let reader = Reader::new(caller, request)?;
     Ok(user_page(&reader, &known, &table, over(&reader, &known)))
 }
