@@ -4,21 +4,25 @@
 
 use crate::failure::Failure;
 
+/// Whether a text may be one segment of a path, and no more than that. What others call their things is asked before it
+/// becomes part of an address.
+#[must_use]
+pub fn is_plain(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment != "."
+        && segment != ".."
+        && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
+}
+
 /// Whether a path says what it means: no escapes, no dots that climb, nothing empty. No name of ours or of Kubernetes
 /// needs any of them, so nothing is normalised: what is authorised is what was asked.
 ///
 /// # Errors
 /// [`Failure::Invalid`].
 pub fn check_path(path: &str) -> Result<(), Failure> {
-    let plain = |segment: &str| {
-        !segment.is_empty()
-            && segment != "."
-            && segment != ".."
-            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
-    };
     let slash_too_many = path.contains("/k8s/api") || path.ends_with("/k8s/version/");
     let path = if slash_too_many { path.strip_suffix('/').unwrap_or(path) } else { path };
-    let segments = path.strip_prefix('/').ok_or(()).map(|rest| rest.is_empty() || rest.split('/').all(plain));
+    let segments = path.strip_prefix('/').ok_or(()).map(|rest| rest.is_empty() || rest.split('/').all(is_plain));
     if segments == Ok(true) {
         return Ok(());
     }

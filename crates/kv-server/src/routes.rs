@@ -225,11 +225,11 @@ routes! {
         GET => pages::workloads::ask_to_restart,
         POST => pages::workloads::restart,
     }
-    "/settings/clusters" Page { GET => pages::clusters::settings }
-    "/settings/clusters/new" Page { GET => pages::clusters::new, POST => pages::clusters::create }
+    "/settings/clusters" Page { GET => pages::clusters::settings::list }
+    "/settings/clusters/new" Page { GET => pages::clusters::settings::new, POST => pages::clusters::settings::create }
     "/settings/clusters/{cluster}/remove" Page {
-        GET => pages::clusters::ask_to_remove,
-        POST => pages::clusters::remove,
+        GET => pages::clusters::settings::ask_to_remove,
+        POST => pages::clusters::settings::remove,
     }
     "/settings/audit-logs" Page { GET => pages::audit::list }
     "/settings/audit-logs/export" Page { GET => pages::audit::export }

@@ -16,6 +16,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     operations::kubernetes::{self as upstream, AnswerBody, Piece, Wanted, reach_cluster},
+    paths::is_plain,
     routes::no_query,
     upstreams::Upstreams,
 };
@@ -187,7 +188,10 @@ pub async fn namespaces(
         let tone = if phase == "Active" { Tone::Good } else { Tone::Warning };
         html! {
             tr {
-                th scope="row" { a href={ (here) "/namespaces/" (name) } { (name) } }
+                // What a cluster calls its things is its own word: it leads nowhere but to one thing in it.
+                th scope="row" {
+                    @if is_plain(name) { a href={ (here) "/namespaces/" (name) } { (name) } } @else { (name) }
+                }
                 td data-label=(t.state) { @if !phase.is_empty() { (parts::pill(tone, phase)) } }
                 td.dim data-label=(t.age) { (age(&reader, object)) }
             }
@@ -287,7 +291,8 @@ async fn page(
                 (more(&reader, &found, &format!("{here}?kind={}&", shown.kind.plural())))
             }
         },
-        dialog: over.map(|(dialog, _)| dialog(&reader)),
+        // Who may not do it, is not asked.
+        dialog: over.filter(|_| may_write(&reader, shown.kind)).map(|(dialog, _)| dialog(&reader)),
         status: over.map_or(status, |(_, status)| status),
     };
     Ok(page.answer())
@@ -295,9 +300,7 @@ async fn page(
 
 fn table(reader: &Reader, kind: Kind, objects: &[Value], here: &str) -> Markup {
     let t = &reader.texts.clusters;
-    let group = if kind == Kind::Pods { "" } else { "apps" };
-    let write = Permission::new(Resource::kubernetes(kind.plural(), group), Verb::Write);
-    let may_write = reader.principal.owner().is_some_and(|owner| owner.holds(&write, Scope::Namespace));
+    let may_write = may_write(reader, kind);
     html! {
         div.table {
             table {
@@ -317,13 +320,22 @@ fn table(reader: &Reader, kind: Kind, objects: &[Value], here: &str) -> Markup {
                             td data-label=(t.ready) { (ready(t, kind, object)) }
                             td data-label=(t.image) { @for image in images(kind, object) { code.dim { (image) } " " } }
                             td.dim.nowrap data-label=(t.age) { (age(reader, object)) }
-                            @if may_write && kind.restarts() { td.do { (actions(reader, kind, object, &place)) } }
+                            @if may_write && kind.restarts() {
+                                td.do { @if is_plain(name) { (actions(reader, kind, object, &place)) } }
+                            }
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// Whether the reader's role lets them change such workloads. Where, the cluster's answer has said already.
+fn may_write(reader: &Reader, kind: Kind) -> bool {
+    let group = if kind == Kind::Pods { "" } else { "apps" };
+    let write = Permission::new(Resource::kubernetes(kind.plural(), group), Verb::Write);
+    reader.principal.owner().is_some_and(|owner| owner.holds(&write, Scope::Namespace))
 }
 
 fn ready(t: &Clusters, kind: Kind, object: &Value) -> Markup {

@@ -54,7 +54,7 @@ texts! {
     Done {
         made: "The key is in the list. Nobody can show it again.",
         revoked: "The key is revoked. Nothing accepts it any more.",
-        cluster_added: "The cluster is added. Assign it to people under Users.",
+        cluster_added: "The cluster is added. Have it assigned to whoever is to work in it.",
         cluster_removed: "The cluster is removed.",
         scaled: "The cluster was told. The pods follow.",
         restarted: "The restart has begun.",

@@ -12,6 +12,16 @@ use maud::Markup;
 /// The workload that an address names.
 type Named = (String, String, String, String);
 
+/// A kind that can be scaled.
+fn scaling(plural: &str) -> Result<Kind, Failure> {
+    Kind::of(plural).ok().filter(|kind| kind.scales()).ok_or(Failure::NotFound { what: "workload to scale" })
+}
+
+/// A kind that can be restarted.
+fn restarting(plural: &str) -> Result<Kind, Failure> {
+    Kind::of(plural).ok().filter(|kind| kind.restarts()).ok_or(Failure::NotFound { what: "workload to restart" })
+}
+
 fn place(kind: Kind, namespace: &str, name: &str, part: Option<&str>) -> upstream::Place {
     upstream::Place::Ours {
         namespace: Some(namespace.to_owned()),
@@ -50,7 +60,7 @@ pub async fn ask_to_scale(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = Kind::of(&kind)?;
+    let kind = scaling(&kind)?;
     let dialog = |reader: &Reader| scale_dialog(reader, &cluster, &namespace, kind, &name, "", None);
     over(&caller, &upstreams, &request, (&cluster, &namespace, kind), (&dialog, StatusCode::OK)).await
 }
@@ -100,7 +110,7 @@ pub async fn scale(
     no_query(&request)?;
     form.only(&["replicas"], &[])?;
     let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = Kind::of(&kind)?;
+    let kind = scaling(&kind)?;
     let typed = form.text("replicas").trim();
     let Some(replicas) = typed.parse::<u32>().ok().filter(|replicas| *replicas <= MOST) else {
         let dialog = |reader: &Reader| {
@@ -137,7 +147,7 @@ pub async fn ask_to_restart(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = Kind::of(&kind)?;
+    let kind = restarting(&kind)?;
     let dialog = |reader: &Reader| {
         let t = &reader.texts.clusters;
         Dialog {
@@ -169,7 +179,7 @@ pub async fn restart(
     no_query(&request)?;
     form.only(&[], &[])?;
     let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = Kind::of(&kind)?;
+    let kind = restarting(&kind)?;
     let wanted = Wanted {
         cluster: cluster.clone(),
         place: place(kind, &namespace, &name, None),
