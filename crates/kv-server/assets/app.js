@@ -82,7 +82,6 @@
   on("formdata", ({ target, formData }) => {
     if (target.method === "get") [...formData].forEach(([name, value]) => value || formData.delete(name));
   });
-  on("change", ({ target }) => { if (target.matches("[data-submit]")) target.form.requestSubmit(); });
 
   // A secret shown once leaves the page, the history and the back/forward cache with its reader.
   const secrets = all("[data-secret]");

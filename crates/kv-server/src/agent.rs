@@ -11,7 +11,8 @@ pub(crate) fn client(user_agent: &str) -> String {
         .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
         .take(64)
         .collect();
-    if product.is_empty() { "session".into() } else { product }
+    // The pages' own name is nobody else's.
+    if product.is_empty() || product == BROWSER { "session".into() } else { product }
 }
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests {
             ("curl/7.88.1", "curl"),
             ("kubectl/v1.32 (linux/amd64)", "kubectl"),
             ("", "session"),
+            ("web/1.0", "session"),
             ("\u{202e}evil", "session"),
             ("<b>x</b>", "bx"),
         ] {

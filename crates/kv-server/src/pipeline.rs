@@ -366,6 +366,9 @@ fn dress(headers: &mut HeaderMap, Reply { id, format }: Reply) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if format == Format::Page {
+        headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -151,7 +151,7 @@ routes! {
     "/assets/{hash}/{name}" Public { GET => pages::assets::asset }
     "/sign-in" Visit { GET => pages::sign_in::show, POST => pages::sign_in::submit }
     "/sign-in/code" Visit { GET => pages::sign_in::code_gone, POST => pages::sign_in::submit_code }
-    "/sign-out" Page { POST => pages::sign_in::sign_out }
+    "/sign-out" Page { GET => pages::home, POST => pages::sign_in::sign_out }
     "/verify" Page { GET => pages::verify::show, POST => pages::verify::submit }
     "/profile/api-keys" Page { GET => pages::api_keys::list }
     "/profile/api-keys/new" Page { GET => pages::api_keys::new, POST => pages::api_keys::create }

@@ -164,8 +164,8 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
         over: html! { (reader.texts.nav.settings) },
         about: html! { (t.about) },
         actions: html! {
-            a.btn href=(export("csv")) download data-download=(t.preparing) { (t.export) }
-            a.btn href=(export("jsonl")) download data-download=(t.preparing) { (t.export_lines) }
+            a.btn href=(export("csv")) data-download=(t.preparing) { (t.export) }
+            a.btn href=(export("jsonl")) data-download=(t.preparing) { (t.export_lines) }
         },
         main: html! {
             (form(&reader, &filters, wanted.err()))
@@ -246,7 +246,7 @@ fn form(reader: &Reader, filters: &Filters, wrong: Option<&str>) -> Markup {
     let text = |name: &str, label: &str, value: &str| {
         html! {
             label { (label) " "
-                input name=(name) value=(value) placeholder=(t.any) autocomplete="off" spellcheck="false" data-submit
+                input name=(name) value=(value) placeholder=(t.any) autocomplete="off" spellcheck="false"
                     aria-invalid=[(wrong == Some(name)).then_some("true")];
             }
         }
@@ -261,7 +261,7 @@ fn form(reader: &Reader, filters: &Filters, wrong: Option<&str>) -> Markup {
     let select = |name: &str, label: &str, value: &str, options: &mut dyn Iterator<Item = &'static str>| {
         html! {
             label { (label) " "
-                select name=(name) data-submit {
+                select name=(name) {
                     option value="" { (t.any) }
                     @for option in options { option selected[option == value] { (option) } }
                 }
@@ -281,7 +281,7 @@ fn form(reader: &Reader, filters: &Filters, wrong: Option<&str>) -> Markup {
             (select("outcome", t.outcome, &filters.outcome, &mut outcomes.iter().map(|outcome| outcome.as_str())))
             (text("status", t.status, &filters.status))
             label { (t.since) " "
-                select name="since" data-submit {
+                select name="since" {
                     @for (since, name) in since {
                         option value=(since.word()) selected[since == filters.since] { (name) }
                     }

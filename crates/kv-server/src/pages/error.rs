@@ -17,6 +17,9 @@ use kv_authz::Denied;
 use maud::html;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// Where nobody is led back to.
+const SIGN_OUT: &str = "/sign-out";
+
 /// The page to be seen instead of the one that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instead {
@@ -42,7 +45,7 @@ impl Instead {
     pub(crate) fn answer(self, address: &Uri) -> HttpResponse {
         let back = address.path_and_query().map_or("/", |path| path.as_str());
         let there = match self {
-            Self::SignIn if back == "/" => "/sign-in".into(),
+            Self::SignIn if back == "/" || back == SIGN_OUT => "/sign-in".into(),
             Self::SignIn => leading_back("/sign-in", back),
             Self::Enrol => "/profile/security/second-factor".into(),
             Self::Code => leading_back("/verify", back),
@@ -71,7 +74,7 @@ pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Pr
         &assets,
         problem.title,
         html! {
-            h1 { (t.errors.title(problem.status)) }
+            h1 { (t.errors.title(problem.status, problem.code)) }
             p { (detail(failure, problem)) }
             @if !problem.request_id.is_empty() {
                 p.hint { (said(t.errors.request, &problem.request_id)) }
@@ -94,7 +97,8 @@ pub(super) fn detail(failure: &Failure, problem: &Problem) -> String {
         Failure::Unconfirmed => t.unconfirmed.into(),
         Failure::Unavailable { .. } if failure.may_be_done() => t.unconfirmed.into(),
         Failure::Unavailable { .. } => t.unavailable.into(),
-        Failure::Limited(_) | Failure::Throttled { .. } => t.wait.into(),
+        Failure::Throttled { wait } => said(t.throttled, wait.as_seconds_f64().ceil().max(1.0)),
+        Failure::Limited(_) => t.wait.into(),
         _ => problem.detail.clone(),
     }
 }

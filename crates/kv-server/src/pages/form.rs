@@ -4,12 +4,12 @@
 //! Every handler of a POST takes one; without it nothing tells our forms from a stranger's.
 
 use super::cookies;
-use crate::{api::input::Body, caller::Caller, failure::Failure};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header};
+use crate::{api::input::Body, app::App, caller::Caller, failure::Failure};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Data};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -108,14 +108,18 @@ impl FromRequest for Form {
 
 /// Whether a page of this server sent it, by the browser's word, which no page can change (Fetch §3.2).
 fn is_of_our_origin(request: &HttpRequest) -> bool {
+    let app = request.app_data::<Data<Arc<App>>>();
     let only = |name| {
         let mut values = request.headers().get_all(name);
         let value = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(value)
     };
-    let Some((_, from)) = only(header::ORIGIN).and_then(|origin| origin.split_once("://")) else { return false };
-    // The scheme is a proxy's affair: it may end TLS before us.
-    only(header::HOST) == Some(from)
+    let Some(origin) = only(header::ORIGIN) else { return false };
+    // A proxy may ask for another host than the browser did; then the operator has said which that is.
+    let public = app.and_then(|app| app.config.public_url.as_ref()).is_some_and(|url| url.to_string() == origin);
+    // The scheme is a proxy's affair as well: it may end TLS before us.
+    let same_host = origin.split_once("://").is_some_and(|(_, from)| only(header::HOST) == Some(from));
+    public || same_host
 }
 
 fn from_elsewhere() -> Failure {

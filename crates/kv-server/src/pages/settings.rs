@@ -40,6 +40,23 @@ pub(super) async fn code_first<A: OwnAction>(
     Ok(Some(see_other(&leading_back("/verify", back))))
 }
 
+/// Puts on record that what was filled in cannot be what an act takes, for whoever may do the act. Nobody else learns so.
+///
+/// # Errors
+/// [`Failure`]: 403 for those who may not.
+pub(super) async fn refused<A: OwnAction>(caller: &Caller, target: Target, code: &'static str) -> Result<(), Failure> {
+    let refused = caller
+        .act(A::line().event, target.clone(), async |view| {
+            caller.acting(view).authorize::<A>(target.clone())?;
+            Err::<(), _>(Failure::unprocessable(code, "A field holds what it does not take."))
+        })
+        .await;
+    match refused {
+        Err(failure) if failure.code() != code => Err(failure),
+        _ => Ok(()),
+    }
+}
+
 /// The answer to what was done: the next page, which says so.
 pub(super) fn done_at(there: &str, code: &str) -> HttpResponse {
     let mut response = see_other(there);

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{caller::Caller, failure::Failure, operations::second_factor};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
-use kv_authz::audit::{Event, Target};
+use kv_authz::{
+    Principal, SecondFactor,
+    audit::{Event, Target},
+};
 use maud::html;
 
 /// Shows where to enter the code.
@@ -23,6 +26,9 @@ pub async fn show(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     caller.about(Event::AuthShow, target());
     let way = Way::of(&request)?;
     caller.observe(Event::AuthShow, target(), async |_| Ok(())).await?;
+    if matches!(caller.principal(), Principal::Session { factor: SecondFactor::Missing, .. }) {
+        return Ok(see_other(way.next()));
+    }
     Ok(page(&Reader::new(&caller, &request)?, &way, StatusCode::OK, None))
 }
 

@@ -204,6 +204,7 @@ fn once(reader: &Reader, request: &HttpRequest, cluster: &str, created: &Created
             }
             p.notice.warn { (t.lost) }
             h3 { (t.try_it) }
+            p.hint { (t.try_hint) " " code { "read -rs KUBEVISION_API_KEY; export KUBEVISION_API_KEY" } }
             (snippet("curl", &curl))
             h3 { (t.kubectl) }
             (snippet("kubectl", &kubectl))

@@ -16,7 +16,7 @@ use crate::{
         layout::{Page, Place},
         parts::{self, Dialog},
         reader::Reader,
-        settings::{Refusal, code_first, done_at},
+        settings::{Refusal, code_first, done_at, refused},
         texts::said,
     },
     routes::no_query,
@@ -67,7 +67,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     let grants = match typed.grants(&reader.texts.roles) {
         Ok(grants) => grants,
         Err(wrong) => {
-            may_create(&caller).await?;
+            refused::<CreateRole>(&caller, target(), "invalid_permission").await?;
             return Ok(new_page(&reader, &typed, &wrong, StatusCode::UNPROCESSABLE_ENTITY));
         }
     };
@@ -143,7 +143,10 @@ pub async fn change(
     let reader = Reader::new(&caller, &request)?;
     let typed = Typed::sent(&form);
     let (wrong, status) = match typed.grants(&reader.texts.roles) {
-        Err(wrong) => (wrong, StatusCode::UNPROCESSABLE_ENTITY),
+        Err(wrong) => {
+            refused::<ChangeRole>(&caller, target().named(&*path), "invalid_permission").await?;
+            (wrong, StatusCode::UNPROCESSABLE_ENTITY)
+        }
         Ok(grants) => {
             let done = caller
                 .act(Event::RoleChange, target(), async |view| {

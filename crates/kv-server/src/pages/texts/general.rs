@@ -111,14 +111,16 @@ texts! {
     Errors {
         forbidden: "That is not yours to do",
         not_found: "There is no such page",
+        out_of_date: "This page is out of date",
         unavailable_title: "Not confirmed",
         limited: "Too many requests",
         other: "That did not work",
         broken: "Something went wrong here",
         signed_out: "You are not signed in, or no longer.",
-        unavailable: "The server cannot reach its database right now. Nothing was done. Try again in a moment.",
+        unavailable: "The server cannot reach its database right now, and nothing was done. Try again in a moment.",
         unconfirmed: "Not confirmed: the server lost touch with its database on the way. If you changed something, it may \
                       have been done or not. Look, and try again.",
+        throttled: "There were too many failed attempts. Wait {} seconds, then try again.",
         wait: "You are faster than your rate limit allows, or failed too often. Wait a moment, then try again.",
         request: "Request {}: name it when you ask whoever runs this server.",
         home: "To the start page",
@@ -127,8 +129,9 @@ texts! {
 
 impl Errors {
     /// The headline of a status.
-    pub(in crate::pages) fn title(&self, status: u16) -> &'static str {
+    pub(in crate::pages) fn title(&self, status: u16, code: &str) -> &'static str {
         match status {
+            _ if matches!(code, "foreign_form" | "no_cookie") => self.out_of_date,
             403 => self.forbidden,
             404 => self.not_found,
             429 => self.limited,

@@ -47,6 +47,7 @@ texts! {
         copy: "Copy",
         copied: "Copied",
         try_it: "Try it",
+        try_hint: "The lines take the key from a variable. Type this, then paste the key:",
         kubectl: "With kubectl",
         stored: "I have stored it",
         revoke_title: "Revoke {}?",

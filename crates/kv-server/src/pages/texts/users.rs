@@ -19,6 +19,7 @@ texts! {
         disabled: "Disabled",
         on: "on",
         off: "off",
+        choose: "choose…",
         every_cluster: "every cluster",
         nowhere: "none",
         whole_name: "whole name",

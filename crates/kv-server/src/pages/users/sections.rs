@@ -137,8 +137,9 @@ pub(super) fn removal(here: &str, cluster: &str) -> String {
 
 fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
     let t = &reader.texts.users;
-    let (cluster, namespaces) = typed.place.unwrap_or((known.clusters.first().map_or(EVERY, String::as_str), ""));
-    let mut options = vec![(EVERY, t.every_cluster)];
+    let (cluster, namespaces) = typed.place.unwrap_or(("", ""));
+    // Nothing is chosen at first: one press too many must not give everything.
+    let mut options = vec![("", t.choose), (EVERY, t.every_cluster)];
     options.extend(known.clusters.iter().map(|name| (name.as_str(), name.as_str())));
     if !options.iter().any(|(value, _)| *value == cluster) {
         options.push((cluster, cluster));

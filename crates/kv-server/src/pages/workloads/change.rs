@@ -7,6 +7,7 @@ use super::{
     Path, Reader, Seen, Shown, StatusCode, Upstreams, Wanted, ask, done_at, html, json, no_query, page, parts, said,
     upstream,
 };
+use kv_authz::{audit::Target, kubernetes::event};
 use maud::Markup;
 
 /// The workload that an address names.
@@ -113,6 +114,16 @@ pub async fn scale(
     let kind = scaling(&kind)?;
     let typed = form.text("replicas").trim();
     let Some(replicas) = typed.parse::<u32>().ok().filter(|replicas| *replicas <= MOST) else {
+        let target =
+            Target { cluster: Some(cluster.clone()), namespace: Some(namespace.clone()), ..Target::of(kind.plural()) };
+        let bad = || Failure::unprocessable("invalid_replicas", "`replicas` is a number from 0 to 10000.");
+        let refused =
+            caller.act(event(KubernetesVerb::Patch, None), target.named(&name), async |_| Err::<(), _>(bad())).await;
+        if let Err(failure) = refused
+            && failure.code() != bad().code()
+        {
+            return Err(failure);
+        }
         let dialog = |reader: &Reader| {
             let error = Some(reader.texts.clusters.bad_replicas);
             scale_dialog(reader, &cluster, &namespace, kind, &name, typed, error)
