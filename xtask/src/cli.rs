@@ -67,8 +67,8 @@ pub(crate) struct BenchOptions {
     /// Keys in each database.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keys: u32,
-    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals`, `flood`, `cluster`
-    /// or `revocations`.
+    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals`, `flood`, `cluster`,
+    /// `pages` or `revocations`.
     #[arg(long)]
     pub(crate) only: Option<String>,
     /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).

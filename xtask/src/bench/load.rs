@@ -26,7 +26,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// The most.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 /// Longer than any head and body here.
-const ANSWER: usize = 8 * 1024;
+const ANSWER: usize = 128 * 1024;
 
 /// What is to be done.
 pub(super) struct Load<'a> {

@@ -8,6 +8,7 @@ mod hello;
 mod http;
 mod latencies;
 mod load;
+mod pages;
 mod people;
 mod place;
 mod process;
@@ -79,7 +80,7 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals", "flood", "cluster", "revocations"]
+            ["start", "load", "refusals", "flood", "cluster", "pages", "revocations"]
                 .iter()
                 .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
@@ -135,6 +136,9 @@ impl<'a> Bench<'a> {
                 let reached = cluster::measure(&self.place, &self.pins, database, &prepared, seconds, interrupt)?;
                 bars.cluster(database.name, &reached);
             }
+        }
+        for database in databases.iter().filter(|database| self.wants(&format!("{} pages", database.name))) {
+            self.pages(database, &mut bars)?;
         }
         // Last: the keys are used up by it.
         for database in databases.iter().filter(|database| self.wants(&format!("{} revocations", database.name))) {
@@ -225,6 +229,18 @@ impl<'a> Bench<'a> {
             before = after;
         }
         Ok(())
+    }
+
+    /// Each page beside the call that reads the same.
+    fn pages(&self, database: &Database, bars: &mut Bars) -> Done {
+        let server = self.ready(database)?;
+        for pair in pages::pairs(&server)? {
+            progress(&format!("{} on {}", pair.page, database.name));
+            let one = |requests| Load { connections: 1, ..self.load_of(&server, requests, 200) }.run(&self.interrupt);
+            let (call, page) = (one(&pair.call)?, one(&pair.asked)?);
+            bars.page(database.name, pair.page, &page, &call);
+        }
+        server.stop()
     }
 
     fn bare(&self, database: &Database, speeds: &mut Vec<Speed>) -> Done<Bare> {

@@ -50,13 +50,19 @@ pub(super) struct Flooded {
 
 /// A request of the administrator's session, signed in for it.
 pub(super) fn session_request(server: &Server) -> Done<Rc<Vec<Vec<u8>>>> {
-    let answer = post(server.address, "/api/v1/auth/login", &json!({"username": "admin", "password": PASSWORD}), None)?;
-    let token = answer["access_token"].as_str().ok_or_else(|| TaskError::new("signing in gave no token"))?;
+    let token = token(server)?;
     let host = server.address;
     let request = format!(
         "GET /api/v1/clusters HTTP/1.1\r\nhost: {host}\r\nuser-agent: kv-bench/1\r\nauthorization: Bearer {token}\r\n\r\n"
     );
     Ok(Rc::new(vec![request.into_bytes()]))
+}
+
+/// An access token of the administrator's.
+pub(super) fn token(server: &Server) -> Done<String> {
+    let answer = post(server.address, "/api/v1/auth/login", &json!({"username": "admin", "password": PASSWORD}), None)?;
+    let token = answer["access_token"].as_str().ok_or_else(|| TaskError::new("signing in gave no token"))?;
+    Ok(token.to_owned())
 }
 
 /// One POST on a connection of its own, its answer as JSON.

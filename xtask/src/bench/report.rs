@@ -5,6 +5,8 @@ use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// The most a page takes beside the call that reads the same.
+const PAGE: f64 = 1.5;
 /// The least share of a bare server's speed: on SQLite, on PostgreSQL, and with a session, whose reads leave no entry.
 const SQLITE: f64 = 0.40;
 const POSTGRES: f64 = 0.25;
@@ -148,6 +150,19 @@ impl Bars {
             shown(p99),
             shown(commit),
         ));
+    }
+
+    /// A page beside the call that reads the same, one request at a time.
+    pub(super) fn page(&mut self, name: &str, path: &str, page: &Measured, call: &Measured) {
+        self.wrong_answers += page.wrong + call.wrong;
+        let [took, asked] = [page, call].map(|measured| measured.latencies.quantile(0.5));
+        let ratio = took.as_secs_f64() / asked.as_secs_f64();
+        self.bar(
+            ratio <= PAGE,
+            format!("{name}: {path} to the same by REST"),
+            format!("{ratio:.2} ({} to {}, p50)", shown(took), shown(asked)),
+            format!("<= {PAGE:.2}"),
+        );
     }
 
     /// Keys beside a flood of sign-ins.
