@@ -36,6 +36,7 @@ async fn by_mouse(backend: Backend) {
     let key = shown(&browser).await;
     assert_eq!(status(&app, &key).await, 200);
     browser.await_text("If you lose it, revoke it and make a new one.").await;
+    browser.inspect("key-once").await;
     browser.click_text("I have stored it").await;
     browser.await_path("/profile/api-keys").await;
     browser.await_text("Active").await;

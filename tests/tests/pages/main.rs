@@ -5,5 +5,6 @@
 mod every;
 mod harness;
 mod keys;
+mod security;
 mod work;
 mod world;
