@@ -162,6 +162,10 @@ impl Authorities {
         // What a primary said that was replaced meanwhile is not remembered.
         if let Some(authority) = found.as_ref().filter(|_| self.store.timeline() == timeline) {
             self.cache.insert(presented.clone(), authority.clone());
+            // It may have been replaced just now, and everything forgotten before this was kept.
+            if self.store.timeline() != timeline {
+                self.forget(presented);
+            }
         }
         Ok(found)
     }
