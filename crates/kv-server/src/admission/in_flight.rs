@@ -364,9 +364,9 @@ impl Guard {
         }
     }
 
-    /// The same, where a whole user's requests end.
-    pub fn exempt_user(&self, user: UserId) {
-        if self.0.slot.user == user {
+    /// The same, where those credentials of a user end that are chosen.
+    pub fn exempt_those_of(&self, user: UserId, chosen: impl Fn(Credential) -> bool) {
+        if self.0.slot.user == user && chosen(self.0.credential) {
             self.exempt(self.0.credential);
         }
     }

@@ -104,3 +104,23 @@ async fn what_began_under_a_lease_ends_with_it_and_does_not_count_as_revoked() {
     assert_eq!(guard.interruption(), Some(Interruption::Unconfirmed), "what was revoked in the gap is not known");
     assert_eq!(registry.enter(key(1), user(1)).interruption(), None);
 }
+
+#[tokio::test]
+async fn who_ends_sessions_with_a_key_is_cut_with_that_key() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let (acting, other) = (registry.enter(key(1), user(1)), registry.enter(key(2), user(1)));
+    let sessions = |credential| matches!(credential, Credential::Session(_));
+    acting.exempt_those_of(user(1), sessions);
+    // An act that ends keys may answer with its own, if it is the user's.
+    other.exempt_those_of(user(2), |_| true);
+    let cut = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.mark(REVOKED, |_, owner| owner == user(1)).let_go().await }
+    });
+    acting.revoked().await;
+    assert_eq!((acting.interruption(), other.interruption()), (Some(REVOKED), Some(REVOKED)));
+    other.exempt_those_of(user(1), |credential| !sessions(credential));
+    assert_eq!(other.interruption(), None);
+    drop(acting);
+    cut.await.unwrap();
+}
