@@ -15,8 +15,7 @@ use kv_authz::{
     Assignment, Assignments, ClusterScope, KeyId, NamespaceScope, Owner, Role, RoleId, SecondFactor, SessionId, UserId,
 };
 use kv_keys::KeyDigest;
-use std::sync::Arc;
-use time::OffsetDateTime;
+use std::{collections::HashMap, sync::Arc};
 
 /// The columns of the role joined to a user.
 macro_rules! role_columns {
@@ -106,6 +105,37 @@ impl Store {
             let token = refresh_tokens::table.find(digest).select(refresh_tokens::session_id);
             let session: Option<Vec<u8>> = token.get_result(conn).optional()?;
             session.map_or(Ok(None), |session| session_authority(conn, id(&session)?))
+        })
+    }
+
+    /// What these users hold now, in two statements however many they are; who is deleted is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rights_of(&self, wanted: &[UserId]) -> Result<Vec<Arc<Owner>>> {
+        let wanted: Vec<Vec<u8>> = wanted.iter().map(|&user| bytes(user)).collect();
+        self.read(|conn| {
+            let rows: Vec<(Vec<u8>, String, String, RoleColumns)> = users::table
+                .left_join(roles::table.on(roles::id.eq(users::role)))
+                .filter(users::id.eq_any(&wanted))
+                .filter(users::deleted_at.is_null())
+                .select((users::id, users::name, users::role, role_columns!()))
+                .load(conn)?;
+            let lines: Vec<(Vec<u8>, Option<Vec<u8>>, Option<String>)> = assignments::table
+                .filter(assignments::user_id.eq_any(&wanted))
+                .order(assignments::id)
+                .select((assignments::user_id, assignments::cluster_id, assignments::namespaces))
+                .load(conn)?;
+            let mut assigned: HashMap<Vec<u8>, Vec<_>> = HashMap::new();
+            for (user, cluster, namespaces) in lines {
+                assigned.entry(user).or_default().push((cluster, namespaces));
+            }
+            let owners = rows.into_iter().map(|(user, name, role, columns)| {
+                let role = read_role(&role, columns)?;
+                let assignments = read_assignments(assigned.remove(&user).unwrap_or_default())?;
+                Ok(Arc::new(Owner { id: id(&user)?, name, role, assignments }))
+            });
+            owners.collect()
         })
     }
 }
