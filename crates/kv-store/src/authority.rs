@@ -6,10 +6,11 @@
 use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
-    row::{bytes, id, maybe_time},
+    row::{bytes, id, maybe_time, time},
     schema::{api_keys, assignments, refresh_tokens, roles, second_factors, sessions, users},
     store::Store,
 };
+use ::time::OffsetDateTime;
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use kv_authz::{
     Assignment, Assignments, ClusterScope, KeyId, NamespaceScope, Owner, Role, RoleId, SecondFactor, SessionId, UserId,
@@ -60,6 +61,8 @@ pub struct SessionAuthority {
     pub role_version: Option<i64>,
     /// Their second factor. A code shown later than this says makes only refusals out of date.
     pub factor: SecondFactor,
+    /// When it ends by itself, unless it is renewed.
+    pub expires_at: OffsetDateTime,
 }
 
 type OwnerColumns = (Vec<u8>, String, String, i64);
@@ -148,19 +151,19 @@ fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<Se
         .select((
             (users::id, users::name, users::role, users::version),
             role_columns!(),
-            second_factors::enabled_at.nullable(),
-            sessions::factor_shown_at,
+            (second_factors::enabled_at.nullable(), sessions::factor_shown_at, sessions::expires_at),
         ))
-        .get_result::<(OwnerColumns, RoleColumns, Option<i64>, Option<i64>)>(conn)
+        .get_result::<(OwnerColumns, RoleColumns, (Option<i64>, Option<i64>, i64))>(conn)
         .optional()?;
-    let Some((columns, role, enabled_at, shown_at)) = row else { return Ok(None) };
+    let Some((columns, role, (enabled_at, shown_at, expires_at))) = row else { return Ok(None) };
     let role_version = role.3;
     let (owner, user_version) = owner(conn, columns, role)?;
     let factor = match enabled_at {
         None => SecondFactor::Missing,
         Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
     };
-    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
+    let expires_at = time(expires_at)?;
+    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor, expires_at }))
 }
 
 fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthority>> {

@@ -7,13 +7,13 @@ use crate::{
     backend::AnyConn,
     basis::{Basis, Credential, Standing, standing},
     error::{Result, StoreError},
-    row::{bytes, id, micros},
-    schema::{cuts, revisions},
+    row::{bytes, id, micros, time},
+    schema::{cuts, revisions, sessions},
     store::Store,
 };
+use ::time::OffsetDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, sql_query};
-use kv_authz::{ClusterId, RoleId, UserId};
-use time::OffsetDateTime;
+use kv_authz::{ClusterId, RoleId, SessionId, UserId};
 
 /// The row of `revisions` that holds the newest number.
 const NEWEST: &str = "cuts";
@@ -121,6 +121,23 @@ impl Store {
                 }
             }
             Ok(dead)
+        })
+    }
+
+    /// Which of these sessions go on at `now`, and until when, as the database has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn living_among(&self, wanted: &[SessionId], now: OffsetDateTime) -> Result<Vec<(SessionId, OffsetDateTime)>> {
+        let wanted: Vec<Vec<u8>> = wanted.iter().map(|&session| bytes(session)).collect();
+        self.read(|conn| {
+            let rows: Vec<(Vec<u8>, i64)> = sessions::table
+                .filter(sessions::id.eq_any(&wanted))
+                .filter(sessions::ended_at.is_null())
+                .filter(sessions::expires_at.gt(micros(now)))
+                .select((sessions::id, sessions::expires_at))
+                .load(conn)?;
+            rows.into_iter().map(|(session, end)| Ok((id(&session)?, time(end)?))).collect()
         })
     }
 

@@ -1,6 +1,7 @@
 //! Streams through the server: they end with their credential, for both halves, before the revoking call has answered; and
 //! they cost the same, whatever the cluster sends.
 
+use crate::sessions;
 use kv_tests::{Backend, Cluster, Key, Reply, Session, Socket, TestApp, User, on_both, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ on_both!(
     attack_134_a_thousand_idle_streams_end_together,
     attack_138_only_what_is_no_longer_allowed_ends,
     attack_90_a_stream_ends_when_its_key_expires,
+    a_stream_ends_with_its_session_unless_that_was_renewed,
     a_client_that_leaves_ends_the_cluster_s_half,
     attack_153_an_endless_answer_costs_no_memory_and_ends_at_its_bound,
     attack_153_a_byte_now_and_then_and_silence_end,
@@ -171,6 +173,27 @@ async fn attack_90_a_stream_ends_when_its_key_expires(backend: Backend) {
     let (_, watched) = watching.rest().await;
     assert!(watched.contains("expired") && watched.contains(r#""code":401"#), "the reason is told");
     until("the cluster's half is over", || world.cluster.streams().ended == 1).await;
+}
+
+async fn a_stream_ends_with_its_session_unless_that_was_renewed(backend: Backend) {
+    let world = world(backend, &[]).await;
+    let mut streams = Vec::new();
+    // Before either is known to the server: it ends in two seconds.
+    let (left, renewed) = (sessions::tokens(&world.app).await, sessions::tokens(&world.app).await);
+    let soon = (world.app.now() + time::Duration::seconds(2)).unix_timestamp_nanos() / 1_000;
+    world.app.database.execute(&format!("UPDATE sessions SET expires_at = {soon}"));
+    for tokens in [&left, &renewed] {
+        let mut watching = Socket::get_in(&world.app, &watch("team"), &sessions::session(tokens)).await;
+        watching.hears("ADDED").await;
+        streams.push(watching);
+    }
+    sessions::refresh(&world.app, &sessions::text(&renewed, "refresh_token")).await.expect(200);
+    let (goes_on, over) = (streams.pop().unwrap(), streams.pop().unwrap());
+    let (_, watched) = over.rest().await;
+    assert!(watched.contains("expired") && watched.contains(r#""code":401"#), "the reason is told");
+    until("the cluster's half is over", || world.cluster.streams().ended == 1).await;
+    assert!(!goes_on.ends_within(Duration::from_secs(1)).await, "a session that was renewed goes on");
+    assert_eq!(world.cluster.streams().ended, 1);
 }
 
 async fn a_client_that_leaves_ends_the_cluster_s_half(backend: Backend) {

@@ -5,9 +5,12 @@
 //! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
 //! And all of it ends where this server's lease runs out: what was revoked elsewhere is not known here then.
 
-use super::lease::{Lease, Term};
+use super::{
+    lease::{Lease, Term},
+    marks::{Interruption, Mark, Marked},
+};
 use kv_authz::{
-    Unusable, UserId,
+    SessionId, Unusable, UserId,
     kubernetes::{KubernetesTarget, Reach},
 };
 use kv_store::Credential;
@@ -23,47 +26,25 @@ use std::{
     task::Poll,
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// How long a revocation waits for a request that does not let go; longer only a stopped thread would take.
-const DEADLINE: Duration = Duration::from_secs(2);
-
-/// Why a request was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// Its credential is good no longer, or its owner may no longer do this.
-    Refused(Unusable),
-    /// Whether it is, cannot be known: this server's lease has run out, or the database does not say.
-    Unconfirmed,
-}
-
 struct Slot {
     user: UserId,
     mark: Mark,
     requests: TaskTracker,
+    /// Until when a session lasts, as far as anybody here knows.
+    lasts: Mutex<Option<OffsetDateTime>>,
 }
 
-/// What ends requests, once.
-#[derive(Clone)]
-struct Mark {
-    token: CancellationToken,
-    unconfirmed: Arc<AtomicBool>,
-}
-
-impl Mark {
-    fn new(token: CancellationToken) -> Self {
-        Self { token, unconfirmed: Arc::default() }
-    }
-
-    fn set(&self, why: Interruption) {
-        if why == Interruption::Unconfirmed && !self.token.is_cancelled() {
-            self.unconfirmed.store(true, Ordering::SeqCst);
-        }
-        self.token.cancel();
+impl Slot {
+    fn lasts_until(&self, end: OffsetDateTime) {
+        let mut lasts = self.lasts.lock();
+        *lasts = lasts.map_or(Some(end), |known| Some(known.max(end)));
     }
 }
 
@@ -99,50 +80,6 @@ struct Registry {
 pub struct InFlight {
     registry: Arc<Registry>,
     lease: Lease,
-}
-
-/// Requests that were marked, and have still to let go.
-pub struct Marked(Vec<Marking>);
-
-enum Marking {
-    Slot(Arc<Slot>),
-    One(CancellationToken),
-}
-
-impl Marked {
-    /// Waits until they have, no longer than two seconds.
-    pub async fn let_go(self) {
-        let all = async {
-            for one in &self.0 {
-                match one {
-                    Marking::Slot(slot) => slot.requests.wait().await,
-                    Marking::One(gone) => gone.cancelled().await,
-                }
-            }
-        };
-        if tokio::time::timeout(DEADLINE, all).await.is_err() {
-            tracing::error!("requests did not end when they were cut");
-        }
-    }
-
-    /// Nothing was.
-    #[must_use]
-    pub fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-}
-
-impl std::fmt::Debug for Marked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Marked").field(&self.0.len()).finish()
-    }
 }
 
 impl std::fmt::Debug for InFlight {
@@ -195,7 +132,7 @@ impl InFlight {
         let mut slots = self.registry.slots.lock();
         let slot = slots.entry(credential).or_insert_with(|| {
             let mark = Mark::new(CancellationToken::new());
-            Arc::new(Slot { user, mark, requests: TaskTracker::new() })
+            Arc::new(Slot { user, mark, requests: TaskTracker::new(), lasts: Mutex::default() })
         });
         Guard(Arc::new(Place {
             number: self.registry.next.fetch_add(1, Ordering::Relaxed),
@@ -230,13 +167,31 @@ impl InFlight {
             slot.mark.set(why);
             slot.requests.close();
         }
-        Marked(marked.into_iter().map(Marking::Slot).collect())
+        Marked::all(marked.iter().map(|slot| slot.requests.clone()))
     }
 
     /// Marks everything that runs.
     #[must_use]
     pub fn mark_all(&self, why: Interruption) -> Marked {
         self.mark(why, |_, _| true)
+    }
+
+    /// The sessions with requests in flight that are over at `now`, unless they were renewed.
+    #[must_use]
+    pub fn sessions_past(&self, now: OffsetDateTime) -> Vec<SessionId> {
+        let slots = self.registry.slots.lock();
+        let past = slots.iter().filter_map(|(&credential, slot)| match credential {
+            Credential::Session(session) if slot.lasts.lock().is_some_and(|end| end <= now) => Some(session),
+            _ => None,
+        });
+        past.collect()
+    }
+
+    /// Takes note that a session lasts longer than was known here.
+    pub fn session_lasts(&self, session: SessionId, end: OffsetDateTime) {
+        if let Some(slot) = self.registry.slots.lock().get(&Credential::Session(session)) {
+            slot.lasts_until(end);
+        }
     }
 
     /// The users whose requests reach into clusters right now.
@@ -255,9 +210,9 @@ impl InFlight {
         let chosen = reaching.values().filter(|reached| ended(reached.user, &reached.what));
         let marked = chosen.map(|reached| {
             reached.mark.set(why);
-            Marking::One(reached.gone.clone())
+            reached.gone.clone()
         });
-        Marked(marked.collect())
+        Marked::each(marked)
     }
 
     /// How many credentials have requests in flight.
@@ -280,6 +235,11 @@ impl Guard {
         if let Some(end) = Instant::now().checked_add(left) {
             let _ = self.0.ends.set(end);
         }
+    }
+
+    /// Says until when the session lasts, unless it is renewed. Whoever looks after sessions ends it then.
+    pub fn lasts_until(&self, end: OffsetDateTime) {
+        self.0.slot.lasts_until(end);
     }
 
     /// Resolves when the credential is revoked by another request, or expires; or when the lease runs out.
@@ -339,12 +299,9 @@ impl Guard {
             return Some(Interruption::Unconfirmed);
         }
         if place.mark.token.is_cancelled() && !place.exempt.load(Ordering::Relaxed) {
-            let unconfirmed =
-                [&place.mark, &place.slot.mark].iter().any(|mark| mark.unconfirmed.load(Ordering::SeqCst));
-            return Some(match unconfirmed {
-                true => Interruption::Unconfirmed,
-                false => Interruption::Refused(Unusable::Revoked),
-            });
+            let mut reasons = [&place.mark, &place.slot.mark].into_iter().filter_map(Mark::why);
+            let first = reasons.next().unwrap_or(Interruption::Refused(Unusable::Revoked));
+            return Some(reasons.find(|why| *why == Interruption::Unconfirmed).unwrap_or(first));
         }
         let expired = place.ends.get().is_some_and(|&end| end <= Instant::now());
         expired.then_some(Interruption::Refused(Unusable::Expired))

@@ -124,3 +124,20 @@ async fn who_ends_sessions_with_a_key_is_cut_with_that_key() {
     drop(acting);
     cut.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_the_latest_word_says() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let id = SessionId::from_parts(1, [1; 10]);
+    let at = |second| OffsetDateTime::from_unix_timestamp(second).unwrap();
+    let guard = registry.enter(Credential::Session(id), user(1));
+    let _other = registry.enter(key(1), user(1));
+    assert_eq!(registry.sessions_past(at(9_000)), [], "nobody has said when");
+    guard.lasts_until(at(100));
+    assert_eq!((registry.sessions_past(at(99)), registry.sessions_past(at(100))), (vec![], vec![id]));
+    registry.session_lasts(id, at(200));
+    // A request that read it before the renewal.
+    guard.lasts_until(at(100));
+    assert_eq!((registry.sessions_past(at(199)), registry.sessions_past(at(200))), (vec![], vec![id]));
+    assert_eq!(guard.interruption(), None, "it may have been renewed");
+}

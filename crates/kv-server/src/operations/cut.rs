@@ -84,3 +84,34 @@ async fn mark_some_beyond_rights(app: &Arc<App>, users: &[UserId]) -> Marked {
         })
     })
 }
+
+/// Marks what runs in sessions that are over and were not renewed, or of which the database does not say whether they were.
+pub async fn mark_past(app: &Arc<App>) -> Marked {
+    let now = app.clock.now();
+    let past = app.in_flight.sessions_past(now);
+    let mut marked = Marked::none();
+    for some in past.chunks(TOGETHER) {
+        let wanted = some.to_vec();
+        let living = match app.with_store(move |store| store.living_among(&wanted, now)).await {
+            Ok(living) => living,
+            Err(error) => {
+                tracing::warn!(%error, "sessions that may be over could not be looked at; what runs in them has ended");
+                let theirs =
+                    |candidate, _| matches!(candidate, Credential::Session(session) if some.contains(&session));
+                marked = marked.and(app.in_flight.mark(Interruption::Unconfirmed, theirs));
+                continue;
+            }
+        };
+        for &(session, end) in &living {
+            app.in_flight.session_lasts(session, end);
+        }
+        let over = |candidate: Credential, _| match candidate {
+            Credential::Session(session) => {
+                some.contains(&session) && !living.iter().any(|(living, _)| *living == session)
+            }
+            Credential::Key(_) => false,
+        };
+        marked = marked.and(app.in_flight.mark(Interruption::Refused(Unusable::Expired), over));
+    }
+    marked
+}
