@@ -12,6 +12,7 @@ on_both!(
     attack_142_a_list_under_way_is_cut_and_not_taken_for_whole,
     attack_134_a_thousand_idle_streams_end_together,
     attack_138_only_what_is_no_longer_allowed_ends,
+    a_question_about_oneself_ends_with_the_rights_to_the_cluster,
     attack_90_a_stream_ends_when_its_key_expires,
     a_stream_ends_with_its_session_unless_that_was_renewed,
     a_client_that_leaves_ends_the_cluster_s_half,
@@ -161,6 +162,26 @@ async fn attack_138_only_what_is_no_longer_allowed_ends(backend: Backend) {
     kept.hears("ADDED").await;
     world.app.change(&world.user, &json!({"disabled": true})).await;
     assert!(kept.ends_within(Duration::from_secs(2)).await, "a disabled owner has no streams");
+}
+
+async fn a_question_about_oneself_ends_with_the_rights_to_the_cluster(backend: Backend) {
+    let world = world(backend, &[]).await;
+    let path = "/api/v1/clusters/prod/k8s/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = json!({
+        "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+        "spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "team", "name": "web"}},
+    });
+    let ask = || world.app.post(path).key(&world.key).json(&review);
+    ask().send().await.expect(201);
+    let seen = world.cluster.seen().len();
+    world.cluster.hold_writes();
+    let held = ask().start();
+    world.cluster.has_seen(seen + 1).await;
+    let assigned = format!("/api/v1/users/{}/assignments?cluster=prod", world.user.id);
+    world.app.delete(&assigned).session(&world.app.admin().await).send().await.expect(204);
+    world.cluster.release();
+    let answer = held.await.unwrap();
+    assert!(!answer.as_ref().is_ok_and(kv_tests::Answer::is_success), "{answer:?}");
 }
 
 async fn attack_90_a_stream_ends_when_its_key_expires(backend: Backend) {
