@@ -31,6 +31,8 @@ pub enum Cut {
     Role(RoleId),
     /// A cluster that is gone, or is called otherwise.
     Cluster(ClusterId),
+    /// A cluster whose webhook token is another, or none.
+    Webhook(ClusterId),
     /// Everybody: the database was restored.
     Everyone,
 }
@@ -43,6 +45,7 @@ impl Cut {
             Self::User(user) => ("user", Some(bytes(user))),
             Self::Role(role) => ("role", Some(bytes(role))),
             Self::Cluster(cluster) => ("cluster", Some(bytes(cluster))),
+            Self::Webhook(cluster) => ("webhook", Some(bytes(cluster))),
             Self::Everyone => ("everyone", None),
         }
     }
@@ -55,6 +58,7 @@ impl Cut {
             ("user", Some(user)) => Self::User(id(user)?),
             ("role", Some(role)) => Self::Role(id(role)?),
             ("cluster", Some(cluster)) => Self::Cluster(id(cluster)?),
+            ("webhook", Some(cluster)) => Self::Webhook(id(cluster)?),
             ("everyone", None) => Self::Everyone,
             _ => return Err(unreadable),
         })

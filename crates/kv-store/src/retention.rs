@@ -1,5 +1,5 @@
-//! Retention: entries whose time is over are deleted, in bounded steps, and that is on record. On PostgreSQL whole days go, each
-//! at once with its partition; row by row goes only what is in none. Nothing younger is ever touched.
+//! Retention: entries whose time is over are deleted, in bounded steps, and that is on record. On PostgreSQL whole days go,
+//! each at once with its partition; row by row goes only what is in none. Nothing younger is ever touched.
 
 use crate::{
     audit::Occasion,

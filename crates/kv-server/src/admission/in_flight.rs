@@ -1,5 +1,5 @@
-//! The requests in flight, by credential, so that a revocation ends those already running: it marks them, they stop
-//! where they are, and it waits until each has let go.
+//! The requests in flight, by credential and by asking cluster, so that a revocation ends those already running: it marks
+//! them, they stop where they are, and it waits until each has let go.
 //!
 //! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request. What
 //! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
@@ -10,7 +10,7 @@ use super::{
     marks::{Interruption, Mark, Marked},
 };
 use kv_authz::{
-    SessionId, Unusable, UserId,
+    ClusterId, SessionId, Unusable, UserId,
     kubernetes::{KubernetesTarget, Reach},
 };
 use kv_store::Credential;
@@ -33,7 +33,25 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
+/// Who is behind a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    Credential(Credential),
+    /// A cluster that asks, with its webhook token.
+    Asker(ClusterId),
+}
+
+impl Subject {
+    fn credential(self) -> Option<Credential> {
+        match self {
+            Self::Credential(credential) => Some(credential),
+            Self::Asker(_) => None,
+        }
+    }
+}
+
 struct Slot {
+    /// Nobody, where a cluster asks.
     user: UserId,
     mark: Mark,
     requests: TaskTracker,
@@ -70,7 +88,7 @@ struct Reached {
 
 #[derive(Default)]
 struct Registry {
-    slots: Mutex<HashMap<Credential, Arc<Slot>>>,
+    slots: Mutex<HashMap<Subject, Arc<Slot>>>,
     reaching: Mutex<HashMap<u64, Reached>>,
     next: AtomicU64,
 }
@@ -94,7 +112,7 @@ pub struct Guard(Arc<Place>);
 
 struct Place {
     number: u64,
-    credential: Credential,
+    subject: Subject,
     slot: Arc<Slot>,
     /// Set with the slot's, or by itself.
     mark: Mark,
@@ -128,9 +146,19 @@ impl InFlight {
     /// Enters a request.
     #[must_use]
     pub fn enter(&self, credential: Credential, user: UserId) -> Guard {
+        self.enter_as(Subject::Credential(credential), user)
+    }
+
+    /// Enters a question that a cluster asks.
+    #[must_use]
+    pub fn enter_asker(&self, cluster: ClusterId) -> Guard {
+        self.enter_as(Subject::Asker(cluster), UserId::NIL)
+    }
+
+    fn enter_as(&self, subject: Subject, user: UserId) -> Guard {
         let term = self.lease.term();
         let mut slots = self.registry.slots.lock();
-        let slot = slots.entry(credential).or_insert_with(|| {
+        let slot = slots.entry(subject).or_insert_with(|| {
             let mark = Mark::new(CancellationToken::new());
             Arc::new(Slot { user, mark, requests: TaskTracker::new(), lasts: Mutex::default() })
         });
@@ -139,7 +167,7 @@ impl InFlight {
             mark: Mark::new(slot.mark.token.child_token()),
             term,
             gone: CancellationToken::new(),
-            credential,
+            subject,
             token: Mutex::new(Some(slot.requests.token())),
             slot: slot.clone(),
             exempt: AtomicBool::new(false),
@@ -153,15 +181,25 @@ impl InFlight {
     #[must_use]
     pub fn credentials_of(&self, user: UserId) -> Vec<Credential> {
         let slots = self.registry.slots.lock();
-        slots.iter().filter(|(_, slot)| slot.user == user).map(|(&credential, _)| credential).collect()
+        slots.iter().filter(|(_, slot)| slot.user == user).filter_map(|(subject, _)| subject.credential()).collect()
     }
 
     /// Marks the requests of those credentials that are chosen, by credential and owner: they end where they are.
     #[must_use]
     pub fn mark(&self, why: Interruption, chosen: impl Fn(Credential, UserId) -> bool) -> Marked {
+        self.mark_slots(why, |subject, user| subject.credential().is_some_and(|credential| chosen(credential, user)))
+    }
+
+    /// Marks the questions that a cluster asks.
+    #[must_use]
+    pub fn mark_asker(&self, why: Interruption, cluster: ClusterId) -> Marked {
+        self.mark_slots(why, |subject, _| subject == Subject::Asker(cluster))
+    }
+
+    fn mark_slots(&self, why: Interruption, chosen: impl Fn(Subject, UserId) -> bool) -> Marked {
         let marked: Vec<Arc<Slot>> = {
             let mut slots = self.registry.slots.lock();
-            slots.extract_if(|&credential, slot| chosen(credential, slot.user)).map(|(_, slot)| slot).collect()
+            slots.extract_if(|&subject, slot| chosen(subject, slot.user)).map(|(_, slot)| slot).collect()
         };
         for slot in &marked {
             slot.mark.set(why);
@@ -173,15 +211,17 @@ impl InFlight {
     /// Marks everything that runs.
     #[must_use]
     pub fn mark_all(&self, why: Interruption) -> Marked {
-        self.mark(why, |_, _| true)
+        self.mark_slots(why, |_, _| true)
     }
 
     /// The sessions with requests in flight that are over at `now`, unless they were renewed.
     #[must_use]
     pub fn sessions_past(&self, now: OffsetDateTime) -> Vec<SessionId> {
         let slots = self.registry.slots.lock();
-        let past = slots.iter().filter_map(|(&credential, slot)| match credential {
-            Credential::Session(session) if slot.lasts.lock().is_some_and(|end| end <= now) => Some(session),
+        let past = slots.iter().filter_map(|(&subject, slot)| match subject {
+            Subject::Credential(Credential::Session(session)) if slot.lasts.lock().is_some_and(|end| end <= now) => {
+                Some(session)
+            }
             _ => None,
         });
         past.collect()
@@ -189,7 +229,7 @@ impl InFlight {
 
     /// Takes note that a session lasts longer than was known here.
     pub fn session_lasts(&self, session: SessionId, end: OffsetDateTime) {
-        if let Some(slot) = self.registry.slots.lock().get(&Credential::Session(session)) {
+        if let Some(slot) = self.registry.slots.lock().get(&Subject::Credential(Credential::Session(session))) {
             slot.lasts_until(end);
         }
     }
@@ -218,7 +258,7 @@ impl InFlight {
     /// How many credentials have requests in flight.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.registry.slots.lock().len()
+        self.registry.slots.lock().keys().filter_map(|subject| subject.credential()).count()
     }
 }
 
@@ -315,7 +355,7 @@ impl Guard {
 
     /// Lets this request, which is about to end its own credential's others, answer.
     pub fn exempt(&self, credential: Credential) {
-        if self.0.credential == credential {
+        if self.0.subject == Subject::Credential(credential) {
             self.0.exempt.store(true, Ordering::Relaxed);
             *self.0.token.lock() = None;
         }
@@ -323,15 +363,18 @@ impl Guard {
 
     /// The same, where those credentials of a user end that are chosen.
     pub fn exempt_those_of(&self, user: UserId, chosen: impl Fn(Credential) -> bool) {
-        if self.0.slot.user == user && chosen(self.0.credential) {
-            self.exempt(self.0.credential);
+        if let Some(credential) = self.0.subject.credential()
+            && self.0.slot.user == user
+            && chosen(credential)
+        {
+            self.exempt(credential);
         }
     }
 }
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Guard").field(&self.0.credential).finish()
+        f.debug_tuple("Guard").field(&self.0.subject.credential()).finish()
     }
 }
 
@@ -342,10 +385,8 @@ impl Drop for Place {
         let mut slots = self.registry.slots.lock();
         *self.token.lock() = None;
         // Under the lock: nobody can enter between looking and removing.
-        if self.slot.requests.is_empty()
-            && slots.get(&self.credential).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot))
-        {
-            slots.remove(&self.credential);
+        if self.slot.requests.is_empty() && slots.get(&self.subject).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
+            slots.remove(&self.subject);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Admission: the last word on every request, and the hold on those that have it.
 //!
-//! `batcher` asks the database, `in_flight` keeps what was admitted revocable by its `marks`, `lease` says for how long that may be believed,
-//! `outcomes` writes down how it ended, and `refusals` and `together` count who was nobody. No rule is decided here.
+//! `batcher` asks the database, `in_flight` keeps what was admitted revocable by its `marks`, `lease` says for how long that
+//! may be believed, `outcomes` writes down how it ended, and `refusals` and `together` count who was nobody. No rule is
+//! decided here.
 
 mod batcher;
 mod in_flight;

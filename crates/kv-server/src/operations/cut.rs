@@ -23,6 +23,7 @@ pub async fn mark(app: &Arc<App>, cut: Cut) -> Marked {
         Cut::User(user) => mark_dead(app, user).await.and(mark_beyond_rights(app, |whose| whose == user).await),
         Cut::Role(_) => mark_beyond_rights(app, |_| true).await,
         Cut::Cluster(cluster) => app.in_flight.mark_reaching(REVOKED, |_, what| what.target.cluster == cluster),
+        Cut::Webhook(cluster) => app.in_flight.mark_asker(REVOKED, cluster),
         Cut::Everyone => app.in_flight.mark_all(REVOKED),
     }
 }
