@@ -113,16 +113,12 @@ async fn who_ends_sessions_with_a_key_is_cut_with_that_key() {
     acting.exempt_those_of(user(1), sessions);
     // An act that ends keys may answer with its own, if it is the user's.
     other.exempt_those_of(user(2), |_| true);
-    let cut = tokio::spawn({
-        let registry = registry.clone();
-        async move { registry.mark(REVOKED, |_, owner| owner == user(1)).let_go().await }
-    });
-    acting.revoked().await;
+    let marked = registry.mark(REVOKED, |_, owner| owner == user(1));
     assert_eq!((acting.interruption(), other.interruption()), (Some(REVOKED), Some(REVOKED)));
     other.exempt_those_of(user(1), |credential| !sessions(credential));
     assert_eq!(other.interruption(), None);
     drop(acting);
-    cut.await.unwrap();
+    marked.let_go().await;
 }
 
 #[tokio::test]
