@@ -13,6 +13,7 @@ const SERVED: &[(&str, &str, &str, &str, bool)] = &[
     ("apps", "v1", "deployments", "Deployment", true),
     ("apps", "v1", "replicasets", "ReplicaSet", true),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true),
+    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
     ("example.com", "v1", "widgets", "Widget", true),
 ];
 
@@ -35,7 +36,7 @@ const PARTS: &[(&str, &str)] = &[
 
 /// What is answered to questions about what is served.
 pub(crate) fn discovery(seen: &Seen) -> Option<Value> {
-    let groups = ["apps", "rbac.authorization.k8s.io", "example.com"];
+    let groups = ["apps", "rbac.authorization.k8s.io", "authorization.k8s.io", "example.com"];
     if seen.path == "/apis" {
         let named = groups.map(|name| {
             let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});

@@ -1,6 +1,6 @@
 //! Clients whose answers go on: a bare socket that reads when it is told to, and a WebSocket.
 
-use crate::{Key, PATIENCE, TestApp};
+use crate::{Key, PATIENCE, Session, TestApp};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,8 +24,20 @@ impl Socket {
     /// # Panics
     /// Where there is no connection.
     pub async fn get(app: &TestApp, path: &str, key: &Key) -> Self {
+        Self::send(app, path, &format!("ApiKey {}", key.text)).await
+    }
+
+    /// The same in a session.
+    ///
+    /// # Panics
+    /// Where there is no connection.
+    pub async fn get_in(app: &TestApp, path: &str, session: &Session) -> Self {
+        Self::send(app, path, &format!("Bearer {}", session.token)).await
+    }
+
+    async fn send(app: &TestApp, path: &str, credential: &str) -> Self {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: kv\r\nAuthorization: ApiKey {}\r\n\r\n", key.text);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: kv\r\nAuthorization: {credential}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         Self { stream, heard: Vec::new() }
     }

@@ -10,6 +10,7 @@ use crate::{
     durability,
     failure::Failure,
     keyfile::{self, KeyFileError, Keys},
+    known::Known,
     limit::Limiter,
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
@@ -24,7 +25,7 @@ use crate::{
 };
 use kv_authz::Policy;
 use kv_store::{ClusterList, Opener, SealKey, Store, StoreError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -126,7 +127,7 @@ pub struct App {
     keys: Mutex<KeyRings>,
     seal_key: SealKey,
     chain: Uuid,
-    clusters: RwLock<Option<Arc<ClusterList>>>,
+    clusters: Known<ClusterList>,
     stopping: CancellationToken,
 }
 
@@ -178,7 +179,7 @@ impl App {
             keys: Mutex::new(keys),
             seal_key: SealKey::new(*seal_key),
             chain,
-            clusters: RwLock::new(None),
+            clusters: Known::default(),
             stopping: CancellationToken::new(),
             config,
             store,
@@ -232,8 +233,7 @@ impl App {
     /// # Errors
     /// [`Failure`].
     pub async fn clusters(&self) -> Result<Arc<ClusterList>, Failure> {
-        let known = self.clusters.read().clone();
-        match known {
+        match self.clusters.get() {
             Some(list) => Ok(list),
             None => Box::pin(self.reload_clusters()).await,
         }
@@ -244,15 +244,13 @@ impl App {
     /// # Errors
     /// [`Failure`].
     pub async fn reload_clusters(&self) -> Result<Arc<ClusterList>, Failure> {
-        let list = Arc::new(self.with_store(Store::list_clusters).await?);
-        *self.clusters.write() = Some(list.clone());
-        Ok(list)
+        self.clusters.read(|| self.store.timeline(), self.with_store(Store::list_clusters)).await
     }
 
     /// Forgets what was read from a primary whose place another has taken.
     pub fn forget_what_was_read(&self) {
         self.authorities.forget_all();
-        *self.clusters.write() = None;
+        self.clusters.forget();
     }
 
     /// Reads the list of clusters again after it was changed. The change is done whether this succeeds or not: a list that

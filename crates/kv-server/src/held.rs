@@ -132,6 +132,11 @@ impl Held {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<web::Bytes, Box<dyn std::error::Error>>>> {
         if let Words::ToCome = self.words {
+            // Of a piece that was handed over in part nobody knows where it was cut: words would be taken for its rest.
+            if !self.rest.is_empty() {
+                self.words = Words::Said;
+                return Poll::Ready(Some(Err(Box::new(Cut))));
+            }
             self.words = Words::Until(Box::pin(tokio::time::sleep(LAST_WORDS)));
         }
         let may_speak = match &mut self.words {

@@ -15,6 +15,7 @@ pub mod durability;
 pub mod failure;
 pub mod held;
 pub mod keyfile;
+pub mod known;
 pub mod limit;
 pub mod logging;
 pub mod metrics;

@@ -32,7 +32,7 @@ use kv_authz::{
     Actor, EntryId,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
-use kv_store::admission::Request;
+use kv_store::{Credential, admission::Request};
 use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
@@ -199,9 +199,16 @@ async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origi
     };
     // Before admission: either that sees a revocation, or the revocation sees this request.
     let guard = app.in_flight.enter(authority.credential, authority.owner.id);
-    // What has expired already is admission's to refuse, and to put on record.
-    if let Some(left) = authority.expires_at.and_then(|end| (end - app.clock.now()).try_into().ok()) {
-        guard.ends_after(left);
+    match (authority.credential, authority.expires_at) {
+        // It may be renewed meanwhile, or was since this was read; whoever looks after sessions asks then.
+        (Credential::Session(_), Some(end)) => guard.lasts_until(end),
+        // What has expired already is admission's to refuse, and to put on record.
+        (Credential::Key(_), Some(end)) => {
+            if let Ok(left) = (end - app.clock.now()).try_into() {
+                guard.ends_after(left);
+            }
+        }
+        (_, None) => {}
     }
     Ok(Caller::new(app.clone(), presented, authority, guard, id, origin.clone()))
 }

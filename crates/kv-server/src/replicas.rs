@@ -26,6 +26,8 @@ use uuid::Uuid;
 const JOINING: Duration = Duration::from_secs(2);
 /// Between two looks whether the lease still holds.
 const WATCH: Duration = Duration::from_millis(50);
+/// Between two looks for sessions that are over.
+const PAST: Duration = Duration::from_millis(500);
 /// Whoever waits for the others looks at them after this, and then after twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// Up to this.
@@ -156,7 +158,7 @@ impl Replicas {
 pub struct Membership {
     app: Arc<App>,
     keeper: thread::JoinHandle<()>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Membership {
@@ -189,7 +191,11 @@ impl Membership {
         let keeper = Keeper::new(app.clone(), joined, tell);
         let thread = thread::Builder::new().name("lease".into()).spawn(move || keeper.run());
         let keeper = thread.map_err(|error| Failure::internal("starting the thread of the lease", error))?;
-        let tasks = [tokio::spawn(carry_out(app.clone(), told)), tokio::spawn(end_at_a_lapse(app.clone()))];
+        let tasks = [
+            tokio::spawn(carry_out(app.clone(), told)),
+            tokio::spawn(end_at_a_lapse(app.clone())),
+            tokio::spawn(end_what_is_past(app.clone())),
+        ];
         Ok(Self { app: app.clone(), keeper, tasks })
     }
 
@@ -254,5 +260,13 @@ async fn end_at_a_lapse(app: Arc<App>) {
             tracing::info!("the lease holds again");
         }
         held = holds;
+    }
+}
+
+/// Ends what runs in sessions that are over by themselves. Nobody takes those away, so that no cut tells of them.
+async fn end_what_is_past(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(PAST).await;
+        drop(cut::mark_past(&app).await);
     }
 }

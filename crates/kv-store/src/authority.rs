@@ -6,17 +6,17 @@
 use crate::{
     backend::AnyConn,
     error::{Result, StoreError},
-    row::{bytes, id, maybe_time},
+    row::{bytes, id, maybe_time, time},
     schema::{api_keys, assignments, refresh_tokens, roles, second_factors, sessions, users},
     store::Store,
 };
+use ::time::OffsetDateTime;
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use kv_authz::{
     Assignment, Assignments, ClusterScope, KeyId, NamespaceScope, Owner, Role, RoleId, SecondFactor, SessionId, UserId,
 };
 use kv_keys::KeyDigest;
-use std::sync::Arc;
-use time::OffsetDateTime;
+use std::{collections::HashMap, sync::Arc};
 
 /// The columns of the role joined to a user.
 macro_rules! role_columns {
@@ -61,6 +61,8 @@ pub struct SessionAuthority {
     pub role_version: Option<i64>,
     /// Their second factor. A code shown later than this says makes only refusals out of date.
     pub factor: SecondFactor,
+    /// When it ends by itself, unless it is renewed.
+    pub expires_at: OffsetDateTime,
 }
 
 type OwnerColumns = (Vec<u8>, String, String, i64);
@@ -108,6 +110,37 @@ impl Store {
             session.map_or(Ok(None), |session| session_authority(conn, id(&session)?))
         })
     }
+
+    /// What these users hold now, in two statements however many they are; who is deleted is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rights_of(&self, wanted: &[UserId]) -> Result<Vec<Arc<Owner>>> {
+        let wanted: Vec<Vec<u8>> = wanted.iter().map(|&user| bytes(user)).collect();
+        self.read(|conn| {
+            let rows: Vec<(Vec<u8>, String, String, RoleColumns)> = users::table
+                .left_join(roles::table.on(roles::id.eq(users::role)))
+                .filter(users::id.eq_any(&wanted))
+                .filter(users::deleted_at.is_null())
+                .select((users::id, users::name, users::role, role_columns!()))
+                .load(conn)?;
+            let lines: Vec<(Vec<u8>, Option<Vec<u8>>, Option<String>)> = assignments::table
+                .filter(assignments::user_id.eq_any(&wanted))
+                .order(assignments::id)
+                .select((assignments::user_id, assignments::cluster_id, assignments::namespaces))
+                .load(conn)?;
+            let mut assigned: HashMap<Vec<u8>, Vec<_>> = HashMap::new();
+            for (user, cluster, namespaces) in lines {
+                assigned.entry(user).or_default().push((cluster, namespaces));
+            }
+            let owners = rows.into_iter().map(|(user, name, role, columns)| {
+                let role = read_role(&role, columns)?;
+                let assignments = read_assignments(assigned.remove(&user).unwrap_or_default())?;
+                Ok(Arc::new(Owner { id: id(&user)?, name, role, assignments }))
+            });
+            owners.collect()
+        })
+    }
 }
 
 fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<SessionAuthority>> {
@@ -118,19 +151,19 @@ fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<Se
         .select((
             (users::id, users::name, users::role, users::version),
             role_columns!(),
-            second_factors::enabled_at.nullable(),
-            sessions::factor_shown_at,
+            (second_factors::enabled_at.nullable(), sessions::factor_shown_at, sessions::expires_at),
         ))
-        .get_result::<(OwnerColumns, RoleColumns, Option<i64>, Option<i64>)>(conn)
+        .get_result::<(OwnerColumns, RoleColumns, (Option<i64>, Option<i64>, i64))>(conn)
         .optional()?;
-    let Some((columns, role, enabled_at, shown_at)) = row else { return Ok(None) };
+    let Some((columns, role, (enabled_at, shown_at, expires_at))) = row else { return Ok(None) };
     let role_version = role.3;
     let (owner, user_version) = owner(conn, columns, role)?;
     let factor = match enabled_at {
         None => SecondFactor::Missing,
         Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
     };
-    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor }))
+    let expires_at = time(expires_at)?;
+    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor, expires_at }))
 }
 
 fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthority>> {

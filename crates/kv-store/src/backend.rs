@@ -80,6 +80,8 @@ pub(crate) enum Purpose {
     General,
     /// Migrations, which may take as long as the tables are large, and wait for another server's.
     Migration,
+    /// An operator's reading, which takes as long as the tables are large.
+    Reading,
 }
 
 /// How long a caller waits for a connection before the database counts as unavailable.
@@ -246,6 +248,7 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
         }
         Purpose::General => "SET statement_timeout = '5s'; SET lock_timeout = '1500ms';",
         Purpose::Migration => "SET statement_timeout = 0; SET lock_timeout = 0;",
+        Purpose::Reading => "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = on;",
     };
     // A server that is lost in the middle of a transaction must not hold its rows for hours.
     let lost = "SET idle_in_transaction_session_timeout = '3s';";

@@ -176,6 +176,7 @@ impl Store {
                 .with(Fact::Before, if before { "webhook token: one" } else { "webhook token: none" })
                 .with(Fact::After, told);
             self.insert_act(conn, permit, occasion, Finish::with_status(status).because(facts))?;
+            cuts::note(conn, Cut::Webhook(cluster), occasion.now)?;
             Ok(())
         })
     }
@@ -218,6 +219,8 @@ impl Store {
             }
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             cuts::note(conn, Cut::Cluster(cluster), occasion.now)?;
+            // It asks no more, either.
+            cuts::note(conn, Cut::Webhook(cluster), occasion.now)?;
             Ok(())
         })
     }

@@ -7,13 +7,13 @@ use crate::{
     backend::AnyConn,
     basis::{Basis, Credential, Standing, standing},
     error::{Result, StoreError},
-    row::{bytes, id, micros},
-    schema::{cuts, revisions},
+    row::{bytes, id, micros, time},
+    schema::{cuts, revisions, sessions},
     store::Store,
 };
+use ::time::OffsetDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, sql_query};
-use kv_authz::{ClusterId, RoleId, UserId};
-use time::OffsetDateTime;
+use kv_authz::{ClusterId, RoleId, SessionId, UserId};
 
 /// The row of `revisions` that holds the newest number.
 const NEWEST: &str = "cuts";
@@ -31,6 +31,8 @@ pub enum Cut {
     Role(RoleId),
     /// A cluster that is gone, or is called otherwise.
     Cluster(ClusterId),
+    /// A cluster whose webhook token is another, or none.
+    Webhook(ClusterId),
     /// Everybody: the database was restored.
     Everyone,
 }
@@ -43,6 +45,7 @@ impl Cut {
             Self::User(user) => ("user", Some(bytes(user))),
             Self::Role(role) => ("role", Some(bytes(role))),
             Self::Cluster(cluster) => ("cluster", Some(bytes(cluster))),
+            Self::Webhook(cluster) => ("webhook", Some(bytes(cluster))),
             Self::Everyone => ("everyone", None),
         }
     }
@@ -55,6 +58,7 @@ impl Cut {
             ("user", Some(user)) => Self::User(id(user)?),
             ("role", Some(role)) => Self::Role(id(role)?),
             ("cluster", Some(cluster)) => Self::Cluster(id(cluster)?),
+            ("webhook", Some(cluster)) => Self::Webhook(id(cluster)?),
             ("everyone", None) => Self::Everyone,
             _ => return Err(unreadable),
         })
@@ -121,6 +125,23 @@ impl Store {
                 }
             }
             Ok(dead)
+        })
+    }
+
+    /// Which of these sessions go on at `now`, and until when, as the database has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn living_among(&self, wanted: &[SessionId], now: OffsetDateTime) -> Result<Vec<(SessionId, OffsetDateTime)>> {
+        let wanted: Vec<Vec<u8>> = wanted.iter().map(|&session| bytes(session)).collect();
+        self.read(|conn| {
+            let rows: Vec<(Vec<u8>, i64)> = sessions::table
+                .filter(sessions::id.eq_any(&wanted))
+                .filter(sessions::ended_at.is_null())
+                .filter(sessions::expires_at.gt(micros(now)))
+                .select((sessions::id, sessions::expires_at))
+                .load(conn)?;
+            rows.into_iter().map(|(session, end)| Ok((id(&session)?, time(end)?))).collect()
         })
     }
 

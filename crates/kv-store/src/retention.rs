@@ -1,5 +1,5 @@
-//! Retention: entries whose time is over are deleted, in bounded steps, and that is on record. On PostgreSQL a whole day
-//! goes at once with its partition. Nothing younger is ever touched.
+//! Retention: entries whose time is over are deleted, in bounded steps, and that is on record. On PostgreSQL whole days go,
+//! each at once with its partition; row by row goes only what is in none. Nothing younger is ever touched.
 
 use crate::{
     audit::Occasion,
@@ -20,7 +20,7 @@ use kv_authz::{
     action::PurgeAuditLog,
     audit::{Detail, Fact, Finish},
 };
-use time::{Date, OffsetDateTime, macros::format_description};
+use time::{Date, OffsetDateTime, Time, UtcOffset, macros::format_description};
 
 /// Where it is kept until when entries have been deleted.
 const MARK: &str = "audit_purged";
@@ -52,8 +52,9 @@ struct Named {
 }
 
 impl Store {
-    /// Deletes entries older than `cutoff`: on PostgreSQL at most one day's partition and, of what lies outside the days,
-    /// at most `most` rows; on SQLite at most `most` rows. Puts it on record where there was anything.
+    /// Deletes entries older than `cutoff`: on PostgreSQL those of the days before it, at most one day's partition and, of
+    /// what lies outside the partitions, at most `most` rows; on SQLite at most `most` rows. Puts it on record where there
+    /// was anything.
     ///
     /// # Errors
     /// [`ActError`]; nothing is deleted then.
@@ -64,6 +65,9 @@ impl Store {
         most: i64,
         occasion: &Occasion,
     ) -> Result<Purged, ActError<Never>> {
+        // A day that has begun to be over waits until it can go as a whole.
+        let cutoff =
+            if self.url().is_sqlite() { cutoff } else { cutoff.to_offset(UtcOffset::UTC).replace_time(Time::MIDNIGHT) };
         let before = micros(cutoff);
         self.write(|conn| {
             let mut purged = Purged::default();
@@ -172,11 +176,16 @@ fn mark(conn: &mut AnyConn, before: i64) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the oldest rows one by one. Ids begin with their time, so that they are found without an index on it.
+/// Deletes the oldest rows one by one; on PostgreSQL those that no day's partition holds. Ids begin with their time, so that
+/// they are found without an index on it.
 fn delete_rows(conn: &mut AnyConn, before: i64, most: i64) -> Result<usize> {
     // A minute more than the times say: an id is drawn before its entry is written.
     let millis = u64::try_from(before / 1_000 + 60_000).unwrap_or(0);
     let bound = bytes(EntryId::from_parts(millis, [0; 10]));
+    if let AnyConn::Pg(pg) = conn {
+        let rows = sql_query(OUTSIDE_THE_DAYS).bind::<sql_types::Binary, _>(bound);
+        return Ok(rows.bind::<sql_types::BigInt, _>(before).bind::<sql_types::BigInt, _>(most).execute(pg)?);
+    }
     let old: Vec<Vec<u8>> = audit_entries::table
         .filter(audit_entries::id.lt(bound))
         .filter(audit_entries::at.lt(before))
@@ -192,6 +201,12 @@ fn delete_rows(conn: &mut AnyConn, before: i64, most: i64) -> Result<usize> {
     }
     Ok(deleted)
 }
+
+/// Entries of the default partition, with their outcomes wherever those are.
+const OUTSIDE_THE_DAYS: &str = "WITH old AS (SELECT id, at FROM audit_entries_other WHERE id < $1 AND at < $2 \
+     ORDER BY id LIMIT $3), \
+     ends AS (DELETE FROM audit_outcomes o USING old WHERE o.entry_id = old.id AND o.entry_at = old.at) \
+     DELETE FROM audit_entries_other e USING old WHERE e.id = old.id AND e.at = old.at";
 
 fn name_of(day: Date) -> String {
     format!("{}{:02}{:02}", day.year(), u8::from(day.month()), day.day())

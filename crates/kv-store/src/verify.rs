@@ -1,8 +1,10 @@
 //! Verification: the whole audit log against its seals. Reads only, and says what it finds.
+//!
+//! Never over the connections that requests use, whose statements end after seconds: a log may be longer than that.
 
 use crate::{
     audit::facts,
-    backend::AnyConn,
+    backend::{AnyConn, Purpose, connect},
     error::Result,
     print::{Item, Kind},
     retention::written,
@@ -61,9 +63,10 @@ impl Store {
     pub fn verify_audit(&self, key: &SealKey, until: OffsetDateTime, progress: &dyn Fn(u64)) -> Result<Verified> {
         let until = micros(until);
         let mark = self.purged_until()?;
-        let claims = self.purges_until(mark)?;
+        let mut reader = Reader::new(self)?;
+        let claims = reader.purges_until(mark)?;
         let mut walk = Walk::default();
-        self.walk_seals(key, &claims, &mut walk, progress)?;
+        reader.walk_seals(key, &claims, &mut walk, progress)?;
         let Walk { seals, intact, sealed, purges, found } = walk;
         let mut verified = Verified { seals, intact, findings: Vec::new() };
         let waits = |at: i64| (until..until + WAITS).contains(&at);
@@ -77,13 +80,38 @@ impl Store {
             ));
         }
         verified.findings.extend(found.into_iter().filter(|(at, _)| *at >= purged).map(|(_, finding)| finding));
-        self.find_unsealed_entries(until, purged, &sealed, &mut verified)?;
-        self.find_unsealed_outcomes(until, purged, &sealed, &mut verified)?;
+        reader.find_unsealed_entries(until, purged, &sealed, &mut verified)?;
+        reader.find_unsealed_outcomes(until, purged, &sealed, &mut verified)?;
         Ok(verified)
+    }
+}
+
+/// A connection of its own, on which nothing that is read ends for want of time.
+struct Reader<'a> {
+    store: &'a Store,
+    conn: AnyConn,
+}
+
+impl<'a> Reader<'a> {
+    fn new(store: &'a Store) -> Result<Self> {
+        let mut conn = connect(store.url(), Purpose::Reading)?;
+        store.see(&mut conn)?;
+        Ok(Self { store, conn })
+    }
+
+    /// Reads; once more over another connection where this one turns out dead.
+    fn read<T>(&mut self, work: impl Fn(&mut AnyConn) -> Result<T>) -> Result<T> {
+        match work(&mut self.conn) {
+            Err(error) if error.breaks_connection() => {
+                *self = Self::new(self.store)?;
+                work(&mut self.conn)
+            }
+            done => done,
+        }
     }
 
     /// The entries of purges that say to have gone as far as the mark.
-    fn purges_until(&self, mark: i64) -> Result<Vec<Place>> {
+    fn purges_until(&mut self, mark: i64) -> Result<Vec<Place>> {
         let fact = facts(&Detail::none().with(Fact::Before, written(mark)));
         let names_it = format!("%{}%", fact.trim_matches(['{', '}']));
         let rows: Vec<(Vec<u8>, i64)> = self.read(|conn| {
@@ -96,7 +124,7 @@ impl Store {
         Ok(rows.into_iter().map(|(id, at)| (Kind::Entry, Uuid::from_slice(&id).unwrap_or_default(), at)).collect())
     }
 
-    fn walk_seals(&self, key: &SealKey, claims: &[Place], walk: &mut Walk, progress: &dyn Fn(u64)) -> Result<()> {
+    fn walk_seals(&mut self, key: &SealKey, claims: &[Place], walk: &mut Walk, progress: &dyn Fn(u64)) -> Result<()> {
         let (mut macs, mut links) = (HashSet::new(), Vec::new());
         let mut after: (Vec<u8>, i64) = (Vec::new(), i64::MIN);
         loop {
@@ -130,7 +158,7 @@ impl Store {
         Ok(())
     }
 
-    fn verify_items(&self, blob: &[u8], claims: &[Place], walk: &mut Walk, progress: &dyn Fn(u64)) -> Result<()> {
+    fn verify_items(&mut self, blob: &[u8], claims: &[Place], walk: &mut Walk, progress: &dyn Fn(u64)) -> Result<()> {
         for item in blob.chunks(Item::SIZE).filter_map(Item::read) {
             let place = (item.kind, item.id, item.at);
             walk.sealed.insert(place);
@@ -156,7 +184,7 @@ impl Store {
     }
 
     fn find_unsealed_entries(
-        &self,
+        &mut self,
         until: i64,
         purged: i64,
         sealed: &HashSet<Place>,
@@ -186,7 +214,7 @@ impl Store {
     }
 
     fn find_unsealed_outcomes(
-        &self,
+        &mut self,
         until: i64,
         purged: i64,
         sealed: &HashSet<Place>,

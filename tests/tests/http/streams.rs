@@ -1,6 +1,7 @@
 //! Streams through the server: they end with their credential, for both halves, before the revoking call has answered; and
 //! they cost the same, whatever the cluster sends.
 
+use crate::sessions;
 use kv_tests::{Backend, Cluster, Key, Reply, Session, Socket, TestApp, User, on_both, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ on_both!(
     attack_142_a_list_under_way_is_cut_and_not_taken_for_whole,
     attack_134_a_thousand_idle_streams_end_together,
     attack_138_only_what_is_no_longer_allowed_ends,
+    a_question_about_oneself_ends_with_the_rights_to_the_cluster,
     attack_90_a_stream_ends_when_its_key_expires,
+    a_stream_ends_with_its_session_unless_that_was_renewed,
     a_client_that_leaves_ends_the_cluster_s_half,
     attack_153_an_endless_answer_costs_no_memory_and_ends_at_its_bound,
     attack_153_a_byte_now_and_then_and_silence_end,
@@ -161,6 +164,26 @@ async fn attack_138_only_what_is_no_longer_allowed_ends(backend: Backend) {
     assert!(kept.ends_within(Duration::from_secs(2)).await, "a disabled owner has no streams");
 }
 
+async fn a_question_about_oneself_ends_with_the_rights_to_the_cluster(backend: Backend) {
+    let world = world(backend, &[]).await;
+    let path = "/api/v1/clusters/prod/k8s/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = json!({
+        "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+        "spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "team", "name": "web"}},
+    });
+    let ask = || world.app.post(path).key(&world.key).json(&review);
+    ask().send().await.expect(201);
+    let seen = world.cluster.seen().len();
+    world.cluster.hold_writes();
+    let held = ask().start();
+    world.cluster.has_seen(seen + 1).await;
+    let assigned = format!("/api/v1/users/{}/assignments?cluster=prod", world.user.id);
+    world.app.delete(&assigned).session(&world.app.admin().await).send().await.expect(204);
+    world.cluster.release();
+    let answer = held.await.unwrap();
+    assert!(!answer.as_ref().is_ok_and(kv_tests::Answer::is_success), "{answer:?}");
+}
+
 async fn attack_90_a_stream_ends_when_its_key_expires(backend: Backend) {
     let world = world(backend, &[]).await;
     let soon = world.app.now() + time::Duration::seconds(2);
@@ -171,6 +194,27 @@ async fn attack_90_a_stream_ends_when_its_key_expires(backend: Backend) {
     let (_, watched) = watching.rest().await;
     assert!(watched.contains("expired") && watched.contains(r#""code":401"#), "the reason is told");
     until("the cluster's half is over", || world.cluster.streams().ended == 1).await;
+}
+
+async fn a_stream_ends_with_its_session_unless_that_was_renewed(backend: Backend) {
+    let world = world(backend, &[]).await;
+    let mut streams = Vec::new();
+    // Before either is known to the server: it ends in two seconds.
+    let (left, renewed) = (sessions::tokens(&world.app).await, sessions::tokens(&world.app).await);
+    let soon = (world.app.now() + time::Duration::seconds(2)).unix_timestamp_nanos() / 1_000;
+    world.app.database.execute(&format!("UPDATE sessions SET expires_at = {soon}"));
+    for tokens in [&left, &renewed] {
+        let mut watching = Socket::get_in(&world.app, &watch("team"), &sessions::session(tokens)).await;
+        watching.hears("ADDED").await;
+        streams.push(watching);
+    }
+    sessions::refresh(&world.app, &sessions::text(&renewed, "refresh_token")).await.expect(200);
+    let (goes_on, over) = (streams.pop().unwrap(), streams.pop().unwrap());
+    let (_, watched) = over.rest().await;
+    assert!(watched.contains("expired") && watched.contains(r#""code":401"#), "the reason is told");
+    until("the cluster's half is over", || world.cluster.streams().ended == 1).await;
+    assert!(!goes_on.ends_within(Duration::from_secs(1)).await, "a session that was renewed goes on");
+    assert_eq!(world.cluster.streams().ended, 1);
 }
 
 async fn a_client_that_leaves_ends_the_cluster_s_half(backend: Backend) {

@@ -11,6 +11,7 @@ on_both!(
     a_key_of_somebody_else_is_no_key,
     collections_are_known_by_what_the_cluster_serves,
     only_the_cluster_asks,
+    a_question_under_way_ends_with_its_token_and_with_its_key,
     a_flood_of_wrong_tokens_is_limited_and_the_right_one_is_not,
     questions_are_read_strictly,
 );
@@ -259,6 +260,40 @@ async fn collections_are_known_by_what_the_cluster_serves(backend: Backend) {
     assert_eq!(world.may(&whole, list("unheard", "example.com")).await.0["allowed"], false);
     assert_eq!(world.may(&some, list("pods", "")).await.0["allowed"], false, "there is no union here");
     assert!(world.cluster.asked_what_is_served() > 0);
+}
+
+async fn a_question_under_way_ends_with_its_token_and_with_its_key(backend: Backend) {
+    for token_goes in [true, false] {
+        let world = World::new(backend).await;
+        let user = world.whose(&world.key.text).await["user"].clone();
+        let review = json!({
+            "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+            "spec": {
+                "user": user["username"], "uid": user["uid"], "extra": user["extra"],
+                "resourceAttributes": {"verb": "list", "resource": "pods", "version": "v1"},
+            },
+        });
+        // It is asked what it serves, and does not answer.
+        world.cluster.stall();
+        let bearer = format!("Bearer {}", world.token);
+        let held = world.app.post(ACCESS).header("authorization", bearer).json(&review).start();
+        world.cluster.has_connections(1).await;
+        let started = std::time::Instant::now();
+        match token_goes {
+            true => world.app.delete(MAKE).session(&world.app.admin().await).send().await.expect(204),
+            false => world.app.revoke(&world.session, &world.key).await.expect(204),
+        };
+        let took = started.elapsed();
+        assert!(took < std::time::Duration::from_millis(1_500), "it waited for the cluster: {took:?}");
+        let answer = held.await.unwrap().unwrap();
+        match token_goes {
+            true => assert_eq!(answer.status, 401, "{}", answer.text()),
+            false => assert_eq!(answer.expect(200).json()["status"]["denied"], true),
+        }
+        world.cluster.resume();
+        let entries = world.app.audit("action=kubernetes.access_review").await;
+        assert_eq!((entries.len(), &entries[0]["status_code"]), (1, &json!(401)), "{entries:?}");
+    }
 }
 
 async fn only_the_cluster_asks(backend: Backend) {

@@ -1,13 +1,16 @@
-//! The requests in flight, by credential, so that a revocation ends those already running: it marks them, they stop
-//! where they are, and it waits until each has let go.
+//! The requests in flight, by credential and by asking cluster, so that a revocation ends those already running: it marks
+//! them, they stop where they are, and it waits until each has let go.
 //!
 //! A request enters before it is admitted. Either admission sees the revocation, or the revocation sees the request. What
 //! reaches into a cluster says so before it is admitted, too, so that it ends when its owner may no longer do just that.
 //! And all of it ends where this server's lease runs out: what was revoked elsewhere is not known here then.
 
-use super::lease::{Lease, Term};
+use super::{
+    lease::{Lease, Term},
+    marks::{Interruption, Mark, Marked},
+};
 use kv_authz::{
-    Unusable, UserId,
+    ClusterId, SessionId, Unusable, UserId,
     kubernetes::{KubernetesTarget, Reach},
 };
 use kv_store::Credential;
@@ -23,47 +26,43 @@ use std::{
     task::Poll,
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// How long a revocation waits for a request that does not let go; longer only a stopped thread would take.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Who is behind a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    Credential(Credential),
+    /// A cluster that asks, with its webhook token.
+    Asker(ClusterId),
+}
 
-/// Why a request was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// Its credential is good no longer, or its owner may no longer do this.
-    Refused(Unusable),
-    /// Whether it is, cannot be known: this server's lease has run out, or the database does not say.
-    Unconfirmed,
+impl Subject {
+    fn credential(self) -> Option<Credential> {
+        match self {
+            Self::Credential(credential) => Some(credential),
+            Self::Asker(_) => None,
+        }
+    }
 }
 
 struct Slot {
+    /// Nobody, where a cluster asks.
     user: UserId,
     mark: Mark,
     requests: TaskTracker,
+    /// Until when a session lasts, as far as anybody here knows.
+    lasts: Mutex<Option<OffsetDateTime>>,
 }
 
-/// What ends requests, once.
-#[derive(Clone)]
-struct Mark {
-    token: CancellationToken,
-    unconfirmed: Arc<AtomicBool>,
-}
-
-impl Mark {
-    fn new(token: CancellationToken) -> Self {
-        Self { token, unconfirmed: Arc::default() }
-    }
-
-    fn set(&self, why: Interruption) {
-        if why == Interruption::Unconfirmed && !self.token.is_cancelled() {
-            self.unconfirmed.store(true, Ordering::SeqCst);
-        }
-        self.token.cancel();
+impl Slot {
+    fn lasts_until(&self, end: OffsetDateTime) {
+        let mut lasts = self.lasts.lock();
+        *lasts = lasts.map_or(Some(end), |known| Some(known.max(end)));
     }
 }
 
@@ -89,7 +88,7 @@ struct Reached {
 
 #[derive(Default)]
 struct Registry {
-    slots: Mutex<HashMap<Credential, Arc<Slot>>>,
+    slots: Mutex<HashMap<Subject, Arc<Slot>>>,
     reaching: Mutex<HashMap<u64, Reached>>,
     next: AtomicU64,
 }
@@ -99,50 +98,6 @@ struct Registry {
 pub struct InFlight {
     registry: Arc<Registry>,
     lease: Lease,
-}
-
-/// Requests that were marked, and have still to let go.
-pub struct Marked(Vec<Marking>);
-
-enum Marking {
-    Slot(Arc<Slot>),
-    One(CancellationToken),
-}
-
-impl Marked {
-    /// Waits until they have, no longer than two seconds.
-    pub async fn let_go(self) {
-        let all = async {
-            for one in &self.0 {
-                match one {
-                    Marking::Slot(slot) => slot.requests.wait().await,
-                    Marking::One(gone) => gone.cancelled().await,
-                }
-            }
-        };
-        if tokio::time::timeout(DEADLINE, all).await.is_err() {
-            tracing::error!("requests did not end when they were cut");
-        }
-    }
-
-    /// Nothing was.
-    #[must_use]
-    pub fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-}
-
-impl std::fmt::Debug for Marked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Marked").field(&self.0.len()).finish()
-    }
 }
 
 impl std::fmt::Debug for InFlight {
@@ -157,7 +112,7 @@ pub struct Guard(Arc<Place>);
 
 struct Place {
     number: u64,
-    credential: Credential,
+    subject: Subject,
     slot: Arc<Slot>,
     /// Set with the slot's, or by itself.
     mark: Mark,
@@ -191,18 +146,28 @@ impl InFlight {
     /// Enters a request.
     #[must_use]
     pub fn enter(&self, credential: Credential, user: UserId) -> Guard {
+        self.enter_as(Subject::Credential(credential), user)
+    }
+
+    /// Enters a question that a cluster asks.
+    #[must_use]
+    pub fn enter_asker(&self, cluster: ClusterId) -> Guard {
+        self.enter_as(Subject::Asker(cluster), UserId::NIL)
+    }
+
+    fn enter_as(&self, subject: Subject, user: UserId) -> Guard {
         let term = self.lease.term();
         let mut slots = self.registry.slots.lock();
-        let slot = slots.entry(credential).or_insert_with(|| {
+        let slot = slots.entry(subject).or_insert_with(|| {
             let mark = Mark::new(CancellationToken::new());
-            Arc::new(Slot { user, mark, requests: TaskTracker::new() })
+            Arc::new(Slot { user, mark, requests: TaskTracker::new(), lasts: Mutex::default() })
         });
         Guard(Arc::new(Place {
             number: self.registry.next.fetch_add(1, Ordering::Relaxed),
             mark: Mark::new(slot.mark.token.child_token()),
             term,
             gone: CancellationToken::new(),
-            credential,
+            subject,
             token: Mutex::new(Some(slot.requests.token())),
             slot: slot.clone(),
             exempt: AtomicBool::new(false),
@@ -216,27 +181,57 @@ impl InFlight {
     #[must_use]
     pub fn credentials_of(&self, user: UserId) -> Vec<Credential> {
         let slots = self.registry.slots.lock();
-        slots.iter().filter(|(_, slot)| slot.user == user).map(|(&credential, _)| credential).collect()
+        slots.iter().filter(|(_, slot)| slot.user == user).filter_map(|(subject, _)| subject.credential()).collect()
     }
 
     /// Marks the requests of those credentials that are chosen, by credential and owner: they end where they are.
     #[must_use]
     pub fn mark(&self, why: Interruption, chosen: impl Fn(Credential, UserId) -> bool) -> Marked {
+        self.mark_slots(why, |subject, user| subject.credential().is_some_and(|credential| chosen(credential, user)))
+    }
+
+    /// Marks the questions that a cluster asks.
+    #[must_use]
+    pub fn mark_asker(&self, why: Interruption, cluster: ClusterId) -> Marked {
+        self.mark_slots(why, |subject, _| subject == Subject::Asker(cluster))
+    }
+
+    fn mark_slots(&self, why: Interruption, chosen: impl Fn(Subject, UserId) -> bool) -> Marked {
         let marked: Vec<Arc<Slot>> = {
             let mut slots = self.registry.slots.lock();
-            slots.extract_if(|&credential, slot| chosen(credential, slot.user)).map(|(_, slot)| slot).collect()
+            slots.extract_if(|&subject, slot| chosen(subject, slot.user)).map(|(_, slot)| slot).collect()
         };
         for slot in &marked {
             slot.mark.set(why);
             slot.requests.close();
         }
-        Marked(marked.into_iter().map(Marking::Slot).collect())
+        Marked::all(marked.iter().map(|slot| slot.requests.clone()))
     }
 
     /// Marks everything that runs.
     #[must_use]
     pub fn mark_all(&self, why: Interruption) -> Marked {
-        self.mark(why, |_, _| true)
+        self.mark_slots(why, |_, _| true)
+    }
+
+    /// The sessions with requests in flight that are over at `now`, unless they were renewed.
+    #[must_use]
+    pub fn sessions_past(&self, now: OffsetDateTime) -> Vec<SessionId> {
+        let slots = self.registry.slots.lock();
+        let past = slots.iter().filter_map(|(&subject, slot)| match subject {
+            Subject::Credential(Credential::Session(session)) if slot.lasts.lock().is_some_and(|end| end <= now) => {
+                Some(session)
+            }
+            _ => None,
+        });
+        past.collect()
+    }
+
+    /// Takes note that a session lasts longer than was known here.
+    pub fn session_lasts(&self, session: SessionId, end: OffsetDateTime) {
+        if let Some(slot) = self.registry.slots.lock().get(&Subject::Credential(Credential::Session(session))) {
+            slot.lasts_until(end);
+        }
     }
 
     /// The users whose requests reach into clusters right now.
@@ -255,15 +250,15 @@ impl InFlight {
         let chosen = reaching.values().filter(|reached| ended(reached.user, &reached.what));
         let marked = chosen.map(|reached| {
             reached.mark.set(why);
-            Marking::One(reached.gone.clone())
+            reached.gone.clone()
         });
-        Marked(marked.collect())
+        Marked::each(marked)
     }
 
     /// How many credentials have requests in flight.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.registry.slots.lock().len()
+        self.registry.slots.lock().keys().filter_map(|subject| subject.credential()).count()
     }
 }
 
@@ -280,6 +275,11 @@ impl Guard {
         if let Some(end) = Instant::now().checked_add(left) {
             let _ = self.0.ends.set(end);
         }
+    }
+
+    /// Says until when the session lasts, unless it is renewed. Whoever looks after sessions ends it then.
+    pub fn lasts_until(&self, end: OffsetDateTime) {
+        self.0.slot.lasts_until(end);
     }
 
     /// Resolves when the credential is revoked by another request, or expires; or when the lease runs out.
@@ -339,12 +339,9 @@ impl Guard {
             return Some(Interruption::Unconfirmed);
         }
         if place.mark.token.is_cancelled() && !place.exempt.load(Ordering::Relaxed) {
-            let unconfirmed =
-                [&place.mark, &place.slot.mark].iter().any(|mark| mark.unconfirmed.load(Ordering::SeqCst));
-            return Some(match unconfirmed {
-                true => Interruption::Unconfirmed,
-                false => Interruption::Refused(Unusable::Revoked),
-            });
+            let mut reasons = [&place.mark, &place.slot.mark].into_iter().filter_map(Mark::why);
+            let first = reasons.next().unwrap_or(Interruption::Refused(Unusable::Revoked));
+            return Some(reasons.find(|why| *why == Interruption::Unconfirmed).unwrap_or(first));
         }
         let expired = place.ends.get().is_some_and(|&end| end <= Instant::now());
         expired.then_some(Interruption::Refused(Unusable::Expired))
@@ -358,23 +355,26 @@ impl Guard {
 
     /// Lets this request, which is about to end its own credential's others, answer.
     pub fn exempt(&self, credential: Credential) {
-        if self.0.credential == credential {
+        if self.0.subject == Subject::Credential(credential) {
             self.0.exempt.store(true, Ordering::Relaxed);
             *self.0.token.lock() = None;
         }
     }
 
-    /// The same, where a whole user's requests end.
-    pub fn exempt_user(&self, user: UserId) {
-        if self.0.slot.user == user {
-            self.exempt(self.0.credential);
+    /// The same, where those credentials of a user end that are chosen.
+    pub fn exempt_those_of(&self, user: UserId, chosen: impl Fn(Credential) -> bool) {
+        if let Some(credential) = self.0.subject.credential()
+            && self.0.slot.user == user
+            && chosen(credential)
+        {
+            self.exempt(credential);
         }
     }
 }
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Guard").field(&self.0.credential).finish()
+        f.debug_tuple("Guard").field(&self.0.subject.credential()).finish()
     }
 }
 
@@ -385,10 +385,8 @@ impl Drop for Place {
         let mut slots = self.registry.slots.lock();
         *self.token.lock() = None;
         // Under the lock: nobody can enter between looking and removing.
-        if self.slot.requests.is_empty()
-            && slots.get(&self.credential).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot))
-        {
-            slots.remove(&self.credential);
+        if self.slot.requests.is_empty() && slots.get(&self.subject).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
+            slots.remove(&self.subject);
         }
     }
 }

@@ -104,3 +104,36 @@ async fn what_began_under_a_lease_ends_with_it_and_does_not_count_as_revoked() {
     assert_eq!(guard.interruption(), Some(Interruption::Unconfirmed), "what was revoked in the gap is not known");
     assert_eq!(registry.enter(key(1), user(1)).interruption(), None);
 }
+
+#[tokio::test]
+async fn who_ends_sessions_with_a_key_is_cut_with_that_key() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let (acting, other) = (registry.enter(key(1), user(1)), registry.enter(key(2), user(1)));
+    let sessions = |credential| matches!(credential, Credential::Session(_));
+    acting.exempt_those_of(user(1), sessions);
+    // An act that ends keys may answer with its own, if it is the user's.
+    other.exempt_those_of(user(2), |_| true);
+    let marked = registry.mark(REVOKED, |_, owner| owner == user(1));
+    assert_eq!((acting.interruption(), other.interruption()), (Some(REVOKED), Some(REVOKED)));
+    other.exempt_those_of(user(1), |credential| !sessions(credential));
+    assert_eq!(other.interruption(), None);
+    drop(acting);
+    marked.let_go().await;
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_the_latest_word_says() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let id = SessionId::from_parts(1, [1; 10]);
+    let at = |second| OffsetDateTime::from_unix_timestamp(second).unwrap();
+    let guard = registry.enter(Credential::Session(id), user(1));
+    let _other = registry.enter(key(1), user(1));
+    assert_eq!(registry.sessions_past(at(9_000)), [], "nobody has said when");
+    guard.lasts_until(at(100));
+    assert_eq!((registry.sessions_past(at(99)), registry.sessions_past(at(100))), (vec![], vec![id]));
+    registry.session_lasts(id, at(200));
+    // A request that read it before the renewal.
+    guard.lasts_until(at(100));
+    assert_eq!((registry.sessions_past(at(199)), registry.sessions_past(at(200))), (vec![], vec![id]));
+    assert_eq!(guard.interruption(), None, "it may have been renewed");
+}

@@ -1,26 +1,21 @@
 //! Kubernetes objects by REST: `/clusters/{cluster}/[namespaces/{namespace}/]{resource}[/{name}[/{part}]]`.
 
-use super::input::Body;
+use super::{flowing::Flowing, input::Body};
 use crate::{
     caller::Caller,
     failure::Failure,
     held::HasLastWords,
-    operations::kubernetes::{Answer, AnswerBody, Piece, Pieces, Place, Wanted, reach_cluster, workload_verb},
+    operations::kubernetes::{Answer, AnswerBody, Place, Wanted, reach_cluster, workload_verb},
     upstreams::Upstreams,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::{BodySize, MessageBody},
     http::{Method, StatusCode},
-    web::{Bytes, Data, Path},
+    web::{Data, Path},
 };
 use kv_authz::{
     audit::Target,
     kubernetes::{KubernetesVerb, event},
-};
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
 };
 
 /// The parameter by which the deletion of a whole collection is asked for: leaving out a name is not enough.
@@ -159,52 +154,29 @@ async fn reach(
     // It is no part of the object, but something that is done with it.
     let part = part.filter(|_| of_workload.is_none());
     let place = Place::Ours { namespace, resource, name, part };
-    respond(reach_cluster(&caller, upstreams, Wanted { cluster, place, verb, query, body }).await?)
+    respond(&caller, reach_cluster(&caller, upstreams, Wanted { cluster, place, verb, query, body }).await?)
 }
 
-/// The answer of a cluster as ours.
+/// The answer of a cluster as ours, to the caller it is for.
 ///
 /// # Errors
 /// [`Failure::Internal`] for a status that is none.
-pub(super) fn respond(answer: Answer) -> Result<HttpResponse, Failure> {
+pub(super) fn respond(caller: &Caller, answer: Answer) -> Result<HttpResponse, Failure> {
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| Failure::Internal { step: "reading a cluster's status", source: None })?;
     let mut response = HttpResponse::build(status);
     response.content_type(answer.content_type.as_ref());
     Ok(match answer.body {
         AnswerBody::Whole(body) => response.body(body),
-        AnswerBody::Flowing { pieces, has_last_words } => {
-            let mut response = response.body(Flowing(pieces));
+        AnswerBody::Flowing { pieces, last_words } => {
+            let has_last_words = last_words.is_some();
+            let mut response = response.body(Flowing::new(pieces, last_words, caller.guard().clone()));
             if has_last_words {
                 response.extensions_mut().insert(HasLastWords);
             }
             response
         }
     })
-}
-
-/// A body that flows. One that stops without its end breaks the connection, so that nobody takes it for whole.
-struct Flowing(Pieces);
-
-/// The cluster's answer did not come to its end.
-#[derive(Debug, thiserror::Error)]
-#[error("the cluster's answer broke off")]
-struct BrokenOff;
-
-impl MessageBody for Flowing {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.get_mut().0.poll_recv(context).map(|piece| match piece {
-            Some(Piece::Data(bytes)) => Some(Ok(bytes)),
-            Some(Piece::End) => None,
-            None => Some(Err(BrokenOff.into())),
-        })
-    }
 }
 
 /// Whom a request acts as is decided here and nowhere else.

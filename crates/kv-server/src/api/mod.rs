@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod auth;
 pub mod clusters;
+mod flowing;
 pub mod health;
 pub mod input;
 pub mod kubernetes;

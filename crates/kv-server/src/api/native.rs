@@ -65,7 +65,7 @@ pub async fn any(
             true => review(&caller, &upstreams, wanted).await?,
             false => reach_cluster(&caller, &upstreams, wanted).await?,
         };
-        return respond(answer);
+        return respond(&caller, answer);
     }
     let wanted = Wanted { cluster, place, verb, query, body: Body::default() };
     match upgrade.to_ascii_lowercase().as_str() {
@@ -130,7 +130,7 @@ async fn tunnel(
     let pieces = payload.map(|piece| piece.map_err(std::io::Error::other));
     let client = tokio::io::join(StreamReader::new(pieces), ours);
     match open_tunnel(caller, upstreams, wanted, offer, client).await? {
-        Tunnel::Answered(answer) => respond(answer),
+        Tunnel::Answered(answer) => respond(caller, answer),
         Tunnel::Open(protocol) => {
             let mut response = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
             response

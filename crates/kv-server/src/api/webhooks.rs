@@ -6,10 +6,12 @@ use super::{
     input::{Body, query},
 };
 use crate::{
+    admission::Guard,
     app::App,
     caller::Caller,
     cluster::Identity,
     failure::Failure,
+    held::hold,
     operations::webhooks::{self, Asked, Asker, Attributes, Named, Opinion},
     problem::Problem,
     routes::no_query,
@@ -102,7 +104,7 @@ pub async fn review_token(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let visit = visit(&app, &request)?;
-    let asker = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
+    let (asker, asking) = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
     let spec: TokenReviewSpec = read(&request, &body, TOKEN_REVIEW)?;
     let status = match webhooks::review_token(&visit, &asker, &spec.token).await? {
         None => json!({"authenticated": false}),
@@ -116,7 +118,7 @@ pub async fn review_token(
             },
         }),
     };
-    Ok(answer(TOKEN_REVIEW, status))
+    answer(asking, TOKEN_REVIEW, status)
 }
 
 /// Say whether a user may do something in the cluster (`authorization.k8s.io/v1`). For the cluster itself, with its webhook
@@ -133,15 +135,15 @@ pub async fn review_access(
     body: Body,
 ) -> Result<HttpResponse, Failure> {
     let visit = visit(&app, &request)?;
-    let asker = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
+    let (asker, asking) = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
     let spec: SubjectAccessReviewSpec = read(&request, &body, ACCESS_REVIEW)?;
-    let opinion = webhooks::review_access(&visit, &upstreams, &asker, &asked(spec)).await?;
+    let opinion = webhooks::review_access(&visit, &upstreams, (&asker, &asking), &asked(spec)).await?;
     let status = match opinion {
         Opinion::Allowed => json!({"allowed": true}),
         Opinion::Denied(reason) => json!({"allowed": false, "denied": true, "reason": format!("KubeVision: {reason}")}),
         Opinion::None(reason) => json!({"allowed": false, "denied": false, "reason": format!("KubeVision: {reason}")}),
     };
-    Ok(answer(ACCESS_REVIEW, status))
+    answer(asking, ACCESS_REVIEW, status)
 }
 
 fn asked(spec: SubjectAccessReviewSpec) -> Asked {
@@ -187,8 +189,13 @@ fn read<T: DeserializeOwned>(request: &HttpRequest, body: &Body, (version, kind)
     Err(Failure::invalid("malformed_body", format!("Send a `{kind}` of `{version}`.")))
 }
 
-fn answer((version, kind): (&str, &str), status: Value) -> HttpResponse {
-    HttpResponse::Ok().json(json!({"apiVersion": version, "kind": kind, "status": status}))
+/// The answer to a question, if the token that it came with is still the cluster's.
+fn answer(asking: Guard, (version, kind): (&str, &str), status: Value) -> Result<HttpResponse, Failure> {
+    if let Some(why) = asking.interruption() {
+        return Err(why.into());
+    }
+    let answer = HttpResponse::Ok().json(json!({"apiVersion": version, "kind": kind, "status": status}));
+    Ok(answer.map_body(|_, body| hold(body, asking, None, false)))
 }
 
 /// The bearer token of a request, if it has exactly one `Authorization` field and that is one.

@@ -25,7 +25,7 @@ pub struct Authority {
     pub role_version: Option<i64>,
     /// The second factor of a session's person.
     factor: SecondFactor,
-    /// When it expires, if it is a key that does. Admission judges; this ends what is under way by then.
+    /// When it expires, if it does; a session may be renewed before. Admission judges; this ends what is under way by then.
     pub expires_at: Option<OffsetDateTime>,
     key_name: Option<String>,
     /// Whether a browser carries it.
@@ -85,7 +85,7 @@ impl From<SessionAuthority> for Authority {
             user_version: session.user_version,
             role_version: session.role_version,
             factor: session.factor,
-            expires_at: None,
+            expires_at: Some(session.expires_at),
             key_name: None,
             in_browser: false,
         }
@@ -162,6 +162,10 @@ impl Authorities {
         // What a primary said that was replaced meanwhile is not remembered.
         if let Some(authority) = found.as_ref().filter(|_| self.store.timeline() == timeline) {
             self.cache.insert(presented.clone(), authority.clone());
+            // It may have been replaced just now, and everything forgotten before this was kept.
+            if self.store.timeline() != timeline {
+                self.forget(presented);
+            }
         }
         Ok(found)
     }

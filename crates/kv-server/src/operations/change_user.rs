@@ -1,6 +1,6 @@
 //! Change a user: another role, disabled or enabled. What they may do no longer ends at once, what they are doing included.
 
-use super::{Acting, find_role};
+use super::{Acting, Ending, find_role};
 use crate::failure::Failure;
 use kv_authz::{
     UserId,
@@ -50,7 +50,7 @@ pub async fn change_user(acting: &Acting<'_>, user: UserId, wanted: &Wanted) -> 
     };
     let takes_role = role.is_some();
     if wanted.disabled == Some(true) {
-        acting.may_end_those_of(user);
+        acting.may_end_those_of(user, Ending::Everything);
     }
     let change = UserChange { role, disabled: wanted.disabled, restore_api_keys: wanted.restore_api_keys };
     let (basis, occasion, read) = (acting.basis, acting.occasion.clone(), found.read);

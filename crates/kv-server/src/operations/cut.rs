@@ -9,8 +9,10 @@ use crate::{
 };
 use kv_authz::{KeyId, Owner, Principal, Unusable, UserId, kubernetes::authorize_kubernetes};
 use kv_store::{Credential, Cut};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
+/// How many users or sessions are asked about in one question.
+const TOGETHER: usize = 256;
 /// Why most of it ends.
 const REVOKED: Interruption = Interruption::Refused(Unusable::Revoked);
 
@@ -18,15 +20,10 @@ const REVOKED: Interruption = Interruption::Refused(Unusable::Revoked);
 pub async fn mark(app: &Arc<App>, cut: Cut) -> Marked {
     match cut {
         Cut::Credential(credential) => app.in_flight.mark(REVOKED, |candidate, _| candidate == credential),
-        Cut::User(user) => mark_dead(app, user).await.and(mark_beyond_rights(app, user).await),
-        Cut::Role(_) => {
-            let mut marked = Marked::none();
-            for user in app.in_flight.reaching_users() {
-                marked = marked.and(mark_beyond_rights(app, user).await);
-            }
-            marked
-        }
+        Cut::User(user) => mark_dead(app, user).await.and(mark_beyond_rights(app, |whose| whose == user).await),
+        Cut::Role(_) => mark_beyond_rights(app, |_| true).await,
         Cut::Cluster(cluster) => app.in_flight.mark_reaching(REVOKED, |_, what| what.target.cluster == cluster),
+        Cut::Webhook(cluster) => app.in_flight.mark_asker(REVOKED, cluster),
         Cut::Everyone => app.in_flight.mark_all(REVOKED),
     }
 }
@@ -47,27 +44,34 @@ async fn mark_dead(app: &Arc<App>, user: UserId) -> Marked {
     }
 }
 
-/// Marks what a user is doing in clusters and may do no longer; all of it, where their rights cannot be read.
-async fn mark_beyond_rights(app: &Arc<App>, user: UserId) -> Marked {
-    if !app.in_flight.reaching_users().contains(&user) {
-        return Marked::none();
+/// Marks what the chosen users are doing in clusters and may do no longer; all of it, where their rights cannot be read.
+async fn mark_beyond_rights(app: &Arc<App>, chosen: impl Fn(UserId) -> bool) -> Marked {
+    let users: Vec<UserId> = app.in_flight.reaching_users().into_iter().filter(|&user| chosen(user)).collect();
+    let mut marked = Marked::none();
+    // Many in one question: the lease waits for the marks, and with one each it would run out.
+    for some in users.chunks(TOGETHER) {
+        marked = marked.and(mark_some_beyond_rights(app, some).await);
     }
-    let found = match app.with_store(move |store| store.find_user_by_id(user)).await {
+    marked
+}
+
+async fn mark_some_beyond_rights(app: &Arc<App>, users: &[UserId]) -> Marked {
+    let wanted = users.to_vec();
+    let found = match app.with_store(move |store| store.rights_of(&wanted)).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%error, %user, "rights could not be read again; all that runs in clusters with them has ended");
-            return app.in_flight.mark_reaching(Interruption::Unconfirmed, |whose, _| whose == user);
+            tracing::warn!(%error, ?users, "rights could not be read again; all that runs in clusters with them has ended");
+            return app.in_flight.mark_reaching(Interruption::Unconfirmed, |whose, _| users.contains(&whose));
         }
     };
-    let owner = found.map(|record| {
-        Arc::new(Owner { id: record.id, name: record.name, role: record.role, assignments: record.assignments })
-    });
     // As a key of theirs would be judged: nobody is asked for a code in the middle of a request.
-    let principal = owner.map(|owner| Principal::ApiKey { id: KeyId::NIL, name: String::new(), owner });
+    let principal = |owner: Arc<Owner>| Principal::ApiKey { id: KeyId::NIL, name: String::new(), owner };
+    let mut principals: HashMap<UserId, Option<Principal>> = users.iter().map(|&user| (user, None)).collect();
+    principals.extend(found.into_iter().map(|owner| (owner.id, Some(principal(owner)))));
     let now = app.clock.now();
     app.in_flight.mark_reaching(REVOKED, |whose, what: &Reaching| {
-        whose == user
-            && principal.as_ref().is_none_or(|principal| {
+        principals.get(&whose).is_some_and(|principal| {
+            principal.as_ref().is_none_or(|principal| {
                 match authorize_kubernetes(principal, &what.target, app.policy(), now) {
                     Ok(allowed) => {
                         let role = principal.owner().map(|owner| owner.role.name());
@@ -78,5 +82,37 @@ async fn mark_beyond_rights(app: &Arc<App>, user: UserId) -> Marked {
                     Err(_) => true,
                 }
             })
+        })
     })
+}
+
+/// Marks what runs in sessions that are over and were not renewed, or of which the database does not say whether they were.
+pub async fn mark_past(app: &Arc<App>) -> Marked {
+    let now = app.clock.now();
+    let past = app.in_flight.sessions_past(now);
+    let mut marked = Marked::none();
+    for some in past.chunks(TOGETHER) {
+        let wanted = some.to_vec();
+        let living = match app.with_store(move |store| store.living_among(&wanted, now)).await {
+            Ok(living) => living,
+            Err(error) => {
+                tracing::warn!(%error, "sessions that may be over could not be looked at; what runs in them has ended");
+                let theirs =
+                    |candidate, _| matches!(candidate, Credential::Session(session) if some.contains(&session));
+                marked = marked.and(app.in_flight.mark(Interruption::Unconfirmed, theirs));
+                continue;
+            }
+        };
+        for &(session, end) in &living {
+            app.in_flight.session_lasts(session, end);
+        }
+        let over = |candidate: Credential, _| match candidate {
+            Credential::Session(session) => {
+                some.contains(&session) && !living.iter().any(|(living, _)| *living == session)
+            }
+            Credential::Key(_) => false,
+        };
+        marked = marked.and(app.in_flight.mark(Interruption::Refused(Unusable::Expired), over));
+    }
+    marked
 }

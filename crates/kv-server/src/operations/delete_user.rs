@@ -1,7 +1,7 @@
 //! Delete a user: their keys, sessions and assignments are gone with them, and what they are doing ends. Or take only their
 //! second factor away, for one who has lost it.
 
-use super::Acting;
+use super::{Acting, Ending};
 use crate::failure::Failure;
 use kv_authz::{
     UserId,
@@ -23,7 +23,7 @@ pub async fn delete_user(acting: &Acting<'_>, user: UserId) -> Result<UserChange
     let read = found.read;
     let permit = acting.authorize::<DeleteUser>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.may_end_those_of(user);
+    acting.may_end_those_of(user, Ending::Everything);
     let done = acting.app.with_store(move |store| store.delete_user(&permit, basis.as_ref(), &read, &occasion)).await?;
     acting.settle().await;
     Ok(done)
@@ -40,7 +40,7 @@ pub async fn reset_second_factor(acting: &Acting<'_>, user: UserId) -> Result<Us
     let read = found.read;
     let permit = acting.authorize::<ResetSecondFactor>(Target::of("users").named(found.name))?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.may_end_those_of(user);
+    acting.may_end_those_of(user, Ending::Sessions);
     let done = acting
         .app
         .with_store(move |store| store.reset_second_factor(&permit, basis.as_ref(), &read, &occasion))

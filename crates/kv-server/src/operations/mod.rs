@@ -113,10 +113,16 @@ impl<'a> Acting<'a> {
         }
     }
 
-    /// The same for an act that may end credentials of a user.
-    pub fn may_end_those_of(&self, user: UserId) {
+    /// The same for an act that may end credentials of a user, and of which kind. One of another kind goes on, so that who
+    /// acts with it is cut by whatever else ends it.
+    pub fn may_end_those_of(&self, user: UserId, which: Ending) {
         if let Some(guard) = &self.guard {
-            guard.exempt_user(user);
+            guard.exempt_those_of(user, |credential| match (which, credential) {
+                (Ending::Everything, _)
+                | (Ending::Sessions, Credential::Session(_))
+                | (Ending::Keys, Credential::Key(_)) => true,
+                (Ending::Sessions | Ending::Keys, _) => false,
+            });
         }
     }
 
@@ -124,6 +130,17 @@ impl<'a> Acting<'a> {
     pub async fn settle(&self) {
         replicas::settled(self.app).await;
     }
+}
+
+/// Which credentials of a user an act ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Sessions and keys.
+    Everything,
+    /// Sessions alone.
+    Sessions,
+    /// Keys alone.
+    Keys,
 }
 
 /// A role by its name, built-in or custom.

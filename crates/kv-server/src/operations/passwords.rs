@@ -1,7 +1,7 @@
 //! Passwords: one's own changed, on the old one; another user's set by an administrator. All sessions end with it.
 
 use super::{
-    Acting,
+    Acting, Ending,
     visit::{Whose, count_attempt, forget_failures},
 };
 use crate::{auth::Passwords, failure::Failure};
@@ -55,7 +55,7 @@ pub async fn change_password(
     }
     let hash = acting.app.passwords.hash(new).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.may_end_those_of(user);
+    acting.may_end_those_of(user, Ending::Sessions);
     let changed = acting
         .app
         .with_store(move |store| store.set_password(&permit, basis.as_ref(), (user, None), (&hash, false), &occasion))
@@ -83,7 +83,7 @@ pub async fn reset_password(
     checked_password(&new)?;
     let hash = acting.app.passwords.hash(new).await?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    acting.may_end_those_of(user);
+    acting.may_end_those_of(user, if revoke_keys { Ending::Everything } else { Ending::Sessions });
     let changed = acting
         .app
         .with_store(move |store| {

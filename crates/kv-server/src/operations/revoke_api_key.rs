@@ -1,6 +1,6 @@
 //! Revoke API keys: from the moment this returns, nothing is accepted, sent or answered with them by this server.
 
-use super::Acting;
+use super::{Acting, Ending};
 use crate::failure::Failure;
 use kv_authz::{
     Action, KeyId, Permit, Principal, UserId,
@@ -62,9 +62,7 @@ pub async fn revoke_all_user_api_keys(
     let target = Target::of("api-keys").named(name);
     let permit = acting.authorize::<RevokeUserApiKeys>(target)?;
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
-    if acting.principal.is_api_key() {
-        acting.may_end_those_of(user);
-    }
+    acting.may_end_those_of(user, Ending::Keys);
     let keys = app
         .with_store(move |store| store.revoke_all_keys(&permit, basis.as_ref(), user, reason.as_deref(), &occasion))
         .await?;

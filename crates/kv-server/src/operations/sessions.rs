@@ -1,7 +1,7 @@
 //! Sessions: renewed by whoever holds their refresh token, listed and ended by their owner or an administrator.
 
 use super::{
-    Acting,
+    Acting, Ending,
     sign_in::{SESSION_LIFETIME, Tokens, access_token},
     visit::Visit,
 };
@@ -145,7 +145,7 @@ pub async fn end_user_sessions(
             Ok(1)
         }
         None => {
-            acting.may_end_those_of(user);
+            acting.may_end_those_of(user, Ending::Sessions);
             let ended = acting
                 .app
                 .with_store(move |store| store.end_sessions(&permit, basis.as_ref(), user, &occasion))

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 kv_store::on_both!(
     attack_225_only_what_is_over_is_deleted_and_in_steps,
+    days_with_a_partition_go_whole,
     a_purged_log_is_intact,
     attack_228_after_a_purge_what_is_missing_is_found,
     attack_228_a_mark_that_no_purge_made_is_not_believed,
@@ -53,6 +54,38 @@ fn attack_225_only_what_is_over_is_deleted_and_in_steps(backend: Backend) {
         assert_eq!(days(), before - 8);
         assert_eq!(world.database.count("audit_entries", "action = 'kubernetes.get'"), 3);
     }
+}
+
+fn days_with_a_partition_go_whole(backend: Backend) {
+    let world = World::new(backend);
+    let cutoff = (now() - Duration::days(90)).replace_time(time::macros::time!(12:00));
+    for day in [200, 92] {
+        world.store.prepare_audit_days(now() - Duration::days(day)).unwrap();
+    }
+    let entries: Vec<_> = (0..6).map(|_| request(None)).collect();
+    world.admit(&entries);
+    // Three of days that are over, the first of which is not the oldest; two of the day that has begun to be over.
+    let day = |days| now() - Duration::days(days);
+    for (n, at) in [day(198), day(198), day(91), cutoff - Duration::HOUR, cutoff + Duration::HOUR].iter().enumerate() {
+        let millis = u64::try_from(crate::world::micros(*at) / 1_000).unwrap();
+        let id = world.database.literal(EntryId::from_parts(millis, [n as u8; 10]));
+        world.set("audit_entries", entries[n].entry.id, &format!("at = {}, id = {id}", crate::world::micros(*at)));
+    }
+    let mut sum = Purged::default();
+    loop {
+        let step = purge(&world, cutoff, 1_000);
+        if step.is_nothing() {
+            break;
+        }
+        sum = Purged { entries: sum.entries + step.entries, days: sum.days + step.days };
+    }
+    let (deleted, kept) = match backend {
+        Backend::Sqlite => (Purged { entries: 4, days: 0 }, 2),
+        // Not one row by itself: each day goes with its partition, and the one that is not quite over is left.
+        Backend::Postgres => (Purged { entries: 0, days: 10 }, 3),
+    };
+    assert_eq!(sum, deleted);
+    assert_eq!(world.database.count("audit_entries", "action = 'kubernetes.get'"), kept);
 }
 
 fn a_purged_log_is_intact(backend: Backend) {

@@ -13,6 +13,7 @@ kv_store::on_both!(
     what_crashed_while_others_went_on_is_adopted,
     a_seal_whose_answer_was_lost_is_built_upon,
     chains_follow_each_other,
+    verification_has_as_much_time_as_it_takes,
 );
 
 fn key() -> SealKey {
@@ -196,4 +197,26 @@ fn chains_follow_each_other(backend: Backend) {
     let findings = verify(&world).findings;
     assert!(findings.iter().any(|finding| finding.contains("follows is missing")), "{findings:?}");
     assert!(findings.iter().any(|finding| finding.contains("was never sealed")), "{findings:?}");
+}
+
+fn verification_has_as_much_time_as_it_takes(backend: Backend) {
+    let world = World::new(backend);
+    world.admit(&[request(None)]);
+    world.store.seal(&key(), Uuid::from_u128(1), now()).unwrap();
+    let verify = || world.store.verify_audit(&key(), now(), &|_| {}).unwrap();
+    if backend == Backend::Sqlite {
+        // Nothing there ends a reading.
+        return assert_eq!(verify().findings, [""; 0]);
+    }
+    // A statement that takes longer than requests may.
+    std::thread::scope(|scope| {
+        let held = "BEGIN; LOCK TABLE audit_seals IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6); COMMIT";
+        scope.spawn(|| world.database.execute(held));
+        while world.database.count("pg_locks", "mode = 'AccessExclusiveLock' AND relation = 'audit_seals'::regclass")
+            == 0
+        {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(verify().findings, [""; 0]);
+    });
 }

@@ -22,6 +22,7 @@ kv_store::on_both!(
     names_with_nul_are_nobodys,
     assignments_replace_those_of_the_same_cluster,
     a_removed_cluster_takes_its_assignments_along,
+    the_rights_of_many_are_those_of_each,
     a_password_is_rehashed_only_where_it_is_the_old_one,
     a_credential_that_died_acts_no_more,
     two_who_disable_each_other_do_not_both_succeed,
@@ -204,6 +205,30 @@ fn a_removed_cluster_takes_its_assignments_along(backend: Backend) {
     world.store.remove_cluster(&permit::<RemoveCluster>(), None, one, &occasion()).unwrap();
     let left = world.store.find_user("ann").unwrap().unwrap().assignments;
     assert_eq!((left.within(one), left.within(two)), (None, Some(NamespaceScope::All)));
+}
+
+fn the_rights_of_many_are_those_of_each(backend: Backend) {
+    let world = World::new(backend);
+    let (one, two) = (cluster(&world, "one"), cluster(&world, "two"));
+    let users = ["ann", "bob", "carl", "dora"].map(|name| world.user(name));
+    let team = NamespaceScope::Named(["team".to_owned()].into());
+    for (user, cluster, namespaces) in
+        [(users[0], one, NamespaceScope::All), (users[0], two, team.clone()), (users[1], one, team)]
+    {
+        let line = Assignment { cluster: ClusterScope::One(cluster), namespaces };
+        world.store.assign_user(&permit::<AssignUser>(), None, &world.read(user), (id(), &line), &occasion()).unwrap();
+    }
+    world.change(users[1], &UserChange { role: Some((&Role::Ops).into()), ..UserChange::default() }).unwrap();
+    world.set("users", users[3], "deleted_at = 1");
+    let mut found = world.store.rights_of(&users).unwrap();
+    found.sort_by_key(|owner| owner.id);
+    let ids: Vec<UserId> = found.iter().map(|owner| owner.id).collect();
+    assert_eq!(ids, users[..3], "who is deleted has none");
+    for owner in found {
+        let alone = world.store.find_user_by_id(owner.id).unwrap().unwrap();
+        assert_eq!((&owner.name, &owner.role, &owner.assignments), (&alone.name, &alone.role, &alone.assignments));
+    }
+    assert!(world.store.rights_of(&[]).unwrap().is_empty());
 }
 
 fn a_password_is_rehashed_only_where_it_is_the_old_one(backend: Backend) {

@@ -45,8 +45,8 @@ pub(super) async fn effect(caller: &Caller, work: Work) -> Result<Answer, Failur
         let read_only = plan.goal.is_read() || !writing.get();
         let answered = match sent {
             Ok(Ok(Sent::Flowing(status, content_type, flow))) => {
-                let (pieces, rest) = flow.start(&connection.streaming());
-                let body = AnswerBody::Flowing { pieces, has_last_words: plan.is_watch() };
+                let (pieces, words, rest) = flow.start(&connection.streaming());
+                let body = AnswerBody::Flowing { pieces, last_words: plan.is_watch().then_some(words) };
                 // Nobody waits for it any more if this fails; then the flow finds no reader either.
                 drop(tell.send(Ok(Answer { status, content_type: content_type.into(), body })));
                 return begun.end(rest.run(&guard, read_only).await);

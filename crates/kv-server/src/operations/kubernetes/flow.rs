@@ -14,7 +14,7 @@ use actix_web::web::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use kv_authz::{Unusable, audit::Finish};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Up to here an answer is taken whole, for a short one is quicker so.
@@ -23,8 +23,6 @@ const SHORT: usize = 64 * 1024;
 const LONGEST_EVENT: usize = 16 * 1024 * 1024;
 /// Pieces on their way to the client.
 const ON_THE_WAY: usize = 4;
-/// How long the client of a watch that is cut is given to take the last event.
-const LAST_EVENT: Duration = Duration::from_millis(15);
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -37,6 +35,9 @@ pub enum Piece {
 
 /// The pieces of a body, as they come.
 pub type Pieces = mpsc::Receiver<Piece>;
+
+/// What a body says of its own when it is cut. Beside the pieces, which may wait in their queue then and pass no more.
+pub type LastWords = oneshot::Receiver<Bytes>;
 
 /// How long and how far an answer may flow.
 #[derive(Debug, Clone)]
@@ -126,10 +127,10 @@ impl Flow {
         Self { begun: Bytes::new(), source: Source::Events { parts, mask, merged } }
     }
 
-    /// The pieces for the client, and the work that brings them.
-    pub(super) fn start(self, limits: &FlowLimits) -> (Pieces, Running) {
-        let (send, pieces) = mpsc::channel(ON_THE_WAY);
-        (pieces, Running { flow: self, limits: limits.clone(), out: Out { send, mid_line: false } })
+    /// The pieces for the client, its last words, and the work that brings them.
+    pub(super) fn start(self, limits: &FlowLimits) -> (Pieces, LastWords, Running) {
+        let ((send, pieces), (tell, words)) = (mpsc::channel(ON_THE_WAY), oneshot::channel());
+        (pieces, words, Running { flow: self, limits: limits.clone(), out: Out(send), tell })
     }
 }
 
@@ -138,31 +139,24 @@ pub(super) struct Running {
     flow: Flow,
     limits: FlowLimits,
     out: Out,
+    tell: oneshot::Sender<Bytes>,
 }
 
 /// The way to the client.
-struct Out {
-    send: mpsc::Sender<Piece>,
-    /// Whether the last piece ended within a line.
-    mid_line: bool,
-}
+struct Out(mpsc::Sender<Piece>);
 
 impl Out {
     /// False once nobody reads any more.
-    async fn data(&mut self, piece: Bytes) -> bool {
-        if let Some(&last) = piece.last() {
-            self.mid_line = last != b'\n';
-        }
-        self.send.send(Piece::Data(piece)).await.is_ok()
+    async fn data(&self, piece: Bytes) -> bool {
+        self.0.send(Piece::Data(piece)).await.is_ok()
     }
 }
 
 impl Running {
     /// Brings the pieces until there are no more, nobody reads them, or the credential ends; and tells how it ended.
     pub(super) async fn run(self, guard: &Guard, read_only: bool) -> Finish {
-        let Self { flow, limits, mut out } = self;
-        let is_watch = matches!(flow.source, Source::Events { .. } | Source::Stream(_));
-        let done = guard.unless_revoked(pass(flow, &limits, &mut out)).await;
+        let Self { flow, limits, out, tell } = self;
+        let done = guard.unless_revoked(pass(flow, &limits, &out)).await;
         match done {
             Ok(Ok(())) => Finish::with_status(200),
             Ok(Err(error)) => match error {
@@ -171,10 +165,8 @@ impl Running {
                 SendError::Refused(..) => Finish::with_status(502),
             },
             Err(why) => {
-                if is_watch && !out.mid_line {
-                    let last = out.send.send(Piece::Data(farewell(why)));
-                    drop(tokio::time::timeout(LAST_EVENT, last).await);
-                }
+                // Where nobody waits for them, the stream is none of events.
+                drop(tell.send(farewell(why)));
                 cut(why, read_only)
             }
         }
@@ -204,7 +196,7 @@ pub(super) fn last_words(why: Interruption) -> String {
     .to_owned()
 }
 
-async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), SendError> {
+async fn pass(flow: Flow, limits: &FlowLimits, out: &Out) -> Result<(), SendError> {
     let patience = if matches!(flow.source, Source::Answer(_)) { limits.patience } else { limits.idle };
     match flow.source {
         Source::Answer(mut opened) => {
@@ -224,7 +216,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), Send
         Source::Stream(mut opened) => loop {
             let piece = tokio::select! {
                 piece = next(&mut opened, patience) => piece?,
-                () = out.send.closed() => return Ok(()),
+                () = out.0.closed() => return Ok(()),
                 () = limits.stopping.cancelled() => break,
             };
             let Some(piece) = piece else { break };
@@ -239,7 +231,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), Send
                     line = tokio::time::timeout(patience, lines.next()) => {
                         line.map_err(|_| SendError::from(UpstreamError::Timeout))?
                     }
-                    () = out.send.closed() => return Ok(()),
+                    () = out.0.closed() => return Ok(()),
                     () = limits.stopping.cancelled() => break,
                 };
                 // Of several watches the first that ends ends them all: its client begins anew.
@@ -260,7 +252,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &mut Out) -> Result<(), Send
             }
         }
     }
-    drop(out.send.send(Piece::End).await);
+    drop(out.0.send(Piece::End).await);
     Ok(())
 }
 

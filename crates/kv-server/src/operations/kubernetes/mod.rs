@@ -13,7 +13,7 @@ mod tunnel;
 mod wanted;
 mod workload;
 
-pub use flow::{FlowLimits, Piece, Pieces};
+pub use flow::{FlowLimits, LastWords, Piece, Pieces};
 pub use review::{is_review, review};
 pub use tunnel::{Offer, Tunnel, open_tunnel, refuse_spdy};
 pub use wanted::{Place, Wanted};
@@ -59,8 +59,8 @@ pub enum AnswerBody {
     Flowing {
         /// The pieces.
         pieces: Pieces,
-        /// Whether there are last words when it is cut.
-        has_last_words: bool,
+        /// What is said when it is cut, where something is.
+        last_words: Option<LastWords>,
     },
 }
 

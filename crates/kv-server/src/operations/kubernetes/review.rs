@@ -6,6 +6,7 @@ use super::{
     wanted::{self, Goal},
 };
 use crate::{
+    admission::Reaching,
     api::input::Body,
     caller::Caller,
     cluster::{Accept, Group, NativePath, Plural, UpstreamQuery, body, protobuf},
@@ -17,7 +18,7 @@ use crate::{
 use kv_authz::{
     Denied, Owner, Permission, Resource, Subresource, Verb,
     audit::Detail,
-    kubernetes::{KubernetesTarget, KubernetesVerb, Reach, authorize_kubernetes},
+    kubernetes::{Allowed, KubernetesTarget, KubernetesVerb, Reach, authorize_kubernetes},
     role::Scope,
 };
 use serde::Deserialize;
@@ -78,7 +79,12 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
         }
         let mut target = found.goal.target(found.id, &found.name);
         target.verb = KubernetesVerb::Review;
-        authorize_kubernetes(&view.principal, &target, caller.app().policy(), caller.app().clock.now())?;
+        let Allowed { reach, .. } =
+            authorize_kubernetes(&view.principal, &target, caller.app().policy(), caller.app().clock.now())?;
+        let identity = view.identity_in(found.id)?;
+        // Before it is admitted, as whatever reaches into a cluster.
+        let named_as = identity.as_ref().and(view.principal.owner()).map(|owner| owner.role.name().to_owned());
+        caller.guard().reaches(Reaching { target: target.clone(), reach, reveals: false, named_as });
         let own = match (path.served().plural().as_str(), &asked.spec) {
             ("selfsubjectreviews", _) => Some(json!({"userInfo": user_info(view)})),
             ("selfsubjectrulesreviews", spec) => Some(rules(view, &target, spec)),
@@ -88,7 +94,7 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
             (_, Spec { non_resource_attributes: Some(path), .. }) => may_read(path),
             _ => return Err(Failure::unprocessable("malformed_review", "Ask about a resource or a path.")),
         };
-        Ok(((own, view.identity_in(found.id)?), Detail::none()))
+        Ok(((own, identity), Detail::none()))
     };
     let audited = found.goal.target(found.id, &found.name).audited();
     let ((own, identity), begun) = caller.begin(true, event, audited, decide).await?;

@@ -15,6 +15,7 @@ pub use token::{make_webhook_token, remove_webhook_token};
 
 use super::visit::Visit;
 use crate::{
+    admission::Guard,
     auth::opaque::{Kind, Opaque},
     failure::Failure,
 };
@@ -38,19 +39,22 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// The cluster of this name, if the token is its own. Whoever fails takes from their address's bucket; who does not may
-    /// ask as often as they have to.
+    /// The cluster of this name, if the token is its own, and the place of its question in the registry, to be held
+    /// until that is answered. Whoever fails takes from their address's bucket; who does not may ask as often as they have
+    /// to.
     ///
     /// # Errors
     /// [`Failure`]: 401 for a token that is missing or wrong and for a cluster there is not, 429 after too many of them.
-    pub async fn known_by(visit: &Visit<'_>, name: &str, token: Option<SecretString>) -> Result<Self, Failure> {
+    pub async fn known_by(
+        visit: &Visit<'_>,
+        name: &str,
+        token: Option<SecretString>,
+    ) -> Result<(Self, Guard), Failure> {
         let digest = token.and_then(|token| Opaque::digest(Kind::Webhook, &token));
-        if let Some(digest) = digest {
-            let wanted = name.to_owned();
-            let found = visit.app.with_store(move |store| store.cluster_of_webhook(&wanted, &digest)).await?;
-            if let Some(id) = found {
-                return Ok(Self { id, name: name.to_owned() });
-            }
+        if let Some(digest) = digest
+            && let Some(found) = Self::of_token(visit, name, &digest).await?
+        {
+            return Ok(found);
         }
         visit.limit()?;
         let refused = Failure::Unauthorized { reason: None };
@@ -58,6 +62,30 @@ impl Asker {
         let finish = Finish::with_status(401).because(Detail::none().with(Fact::Code, refused.code()));
         record(visit, entry(visit, Actor::anonymous(), Event::AuthRefuse, target), finish).await?;
         Err(refused)
+    }
+
+    async fn of_token(visit: &Visit<'_>, name: &str, digest: &[u8]) -> Result<Option<(Self, Guard)>, Failure> {
+        let app = visit.app;
+        let clusters = app.clusters().await?;
+        let mut entered = clusters
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == name)
+            .map(|cluster| (cluster.id, app.in_flight.enter_asker(cluster.id)));
+        for _ in 0..ATTEMPTS {
+            // Entered before the token is looked at: either that sees it taken away, or who takes it away sees this.
+            let (wanted, digest) = (name.to_owned(), digest.to_owned());
+            let found = app.with_store(move |store| store.cluster_of_webhook(&wanted, &digest)).await?;
+            match (found, entered) {
+                (None, _) => return Ok(None),
+                (Some(id), Some((known, guard))) if known == id => {
+                    return Ok(Some((Self { id, name: name.to_owned() }, guard)));
+                }
+                // The name means another cluster by now.
+                (Some(id), _) => entered = Some((id, app.in_flight.enter_asker(id))),
+            }
+        }
+        Err(Failure::Stale)
     }
 
     /// The target of a question about no object.

@@ -5,7 +5,11 @@
 
 use super::{ATTEMPTS, Asker, Attributes, Question, entry, question::resource_name, record};
 use crate::{
-    admission::Interruption, auth::Authority, cluster::Identity, failure::Failure, operations::visit::Visit,
+    admission::{Guard, Interruption},
+    auth::Authority,
+    cluster::Identity,
+    failure::Failure,
+    operations::visit::Visit,
     upstreams::Upstreams,
 };
 use kv_authz::{
@@ -53,7 +57,7 @@ pub enum Opinion {
 pub async fn review_access(
     visit: &Visit<'_>,
     upstreams: &Upstreams,
-    asker: &Asker,
+    (asker, asking): (&Asker, &Guard),
     asked: &Asked,
 ) -> Result<Opinion, Failure> {
     let Some(key) = asked.key.as_ref().filter(|_| asked.user.starts_with(Identity::PREFIX)) else {
@@ -68,7 +72,7 @@ pub async fn review_access(
             return without_key(visit, asker, asked, no_such_key()).await;
         };
         let clusters = if attempt == 0 { visit.app.clusters().await? } else { visit.app.reload_clusters().await? };
-        match decide(visit, upstreams, asker, asked, &authority, &clusters).await? {
+        match decide(visit, upstreams, (asker, asking), asked, &authority, &clusters).await? {
             Some(opinion) => return Ok(opinion),
             None => continue,
         }
@@ -84,7 +88,7 @@ fn no_such_key() -> Opinion {
 async fn decide(
     visit: &Visit<'_>,
     upstreams: &Upstreams,
-    asker: &Asker,
+    (asker, asking): (&Asker, &Guard),
     asked: &Asked,
     authority: &Authority,
     clusters: &ClusterList,
@@ -102,12 +106,19 @@ async fn decide(
         _ if !belongs => Err(Refused::NotTheirs),
         _ if !known => Err(Refused::By(Denied::Hidden)),
         (Some(attributes), _) => {
-            let namespaced =
-                match lives_in_namespaces(visit, upstreams, asker, (asked, attributes), authority, clusters).await? {
+            let looking = lives_in_namespaces(visit, upstreams, asker, (asked, attributes), authority, clusters);
+            // The cluster may be asked on the way: for no longer than the key and the token of the question are good.
+            let namespaced = match asking.unless_revoked(guard.unless_revoked(looking)).await {
+                Ok(Ok(known)) => match known? {
                     Known::Yes(namespaced) => namespaced,
                     Known::Stale => return Ok(None),
                     Known::Refused => return Ok(Some(no_such_key())),
-                };
+                },
+                // The key is gone: admission says so, and puts it on record.
+                Ok(Err(Interruption::Refused(_))) => false,
+                Err(why @ Interruption::Refused(_)) => return Err(asker_refused(visit, asker, asked, why).await?),
+                Ok(Err(why)) | Err(why) => return Err(why.into()),
+            };
             match Question::read(asker, attributes, namespaced) {
                 None => Err(Refused::NoWord),
                 Some(question) => {
@@ -168,6 +179,16 @@ async fn without_key(visit: &Visit<'_>, asker: &Asker, asked: &Asked, opinion: O
     let entry = entry(visit, Actor::anonymous(), Event::KubernetesAccessReview, target);
     record(visit, entry, Finish::with_status(status).because(detail.with(Fact::Reason, why))).await?;
     Ok(opinion)
+}
+
+/// The failure of a question whose own token was taken away meanwhile, once that is on record.
+async fn asker_refused(visit: &Visit<'_>, asker: &Asker, asked: &Asked, why: Interruption) -> Result<Failure, Failure> {
+    let (detail, target) = told(asker, asked);
+    let entry = entry(visit, Actor::anonymous(), Event::KubernetesAccessReview, target);
+    let failure = Failure::from(why);
+    let finish = Finish::with_status(failure.status()).because(detail.with(Fact::Code, failure.code()));
+    record(visit, entry, finish).await?;
+    Ok(failure)
 }
 
 /// What the record says of a question, whatever comes of it.

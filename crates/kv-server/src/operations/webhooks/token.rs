@@ -36,5 +36,7 @@ async fn set(acting: &Acting<'_>, name: &str, digest: Option<Vec<u8>>) -> Result
     })
     .await?;
     app.refresh_clusters().await;
+    // A question that came with the one before is answered no more.
+    acting.settle().await;
     Ok(())
 }
