@@ -1,7 +1,7 @@
 //! What is held against any page: accessible by axe-core's account, no wider than the window, nothing that jumps, a clean
 //! console. Never here: a page's own subject.
 
-use super::{Browser, Look};
+use super::{Browser, Look, Not};
 use serde_json::{Value, json};
 
 /// Deque's rules of accessibility; see `assets/README.md`.
@@ -76,6 +76,15 @@ impl Browser {
         self.run_long(SHIFTS).await.as_f64().unwrap()
     }
 
+    /// Waits until nothing moves or fades any more: a colour on its way is not the one that is read.
+    async fn stands_still(&self) {
+        self.patiently("the page to stand still", async || {
+            let moving = self.run("return document.getAnimations().filter(a => a.playState === 'running').length", &[]);
+            if moving.await == json!(0) { Ok(()) } else { Err(Not::Yet("something moves".into())) }
+        })
+        .await;
+    }
+
     /// Looks at the page in light, in dark and on a phone, writes a picture of each (`NAME-light.png`, …), and demands that
     /// it is accessible in each, fits in each, and that the console is clean.
     ///
@@ -86,6 +95,7 @@ impl Browser {
         let mut found = Vec::new();
         for (kind, look) in [("light", Look::DESK), ("dark", Look::DARK), ("phone", Look::PHONE)] {
             self.wear(Look { javascript: before.javascript, ..look }).await;
+            self.stands_still().await;
             self.screenshot(&format!("{name}-{kind}")).await;
             let mut seen = self.sticks_out().await;
             if before.javascript {
