@@ -65,6 +65,9 @@ pub struct SessionAuthority {
     pub expires_at: OffsetDateTime,
 }
 
+/// Whose an assignment is, its cluster and its namespaces.
+type AssignmentColumns = (Vec<u8>, Option<Vec<u8>>, Option<String>);
+
 type OwnerColumns = (Vec<u8>, String, String, i64);
 
 /// A user's role as it is stored: its text in the user's row, and the custom role's own row.
@@ -124,7 +127,7 @@ impl Store {
                 .filter(users::deleted_at.is_null())
                 .select((users::id, users::name, users::role, role_columns!()))
                 .load(conn)?;
-            let lines: Vec<(Vec<u8>, Option<Vec<u8>>, Option<String>)> = assignments::table
+            let lines: Vec<AssignmentColumns> = assignments::table
                 .filter(assignments::user_id.eq_any(&wanted))
                 .order(assignments::id)
                 .select((assignments::user_id, assignments::cluster_id, assignments::namespaces))
