@@ -21,6 +21,7 @@ mod pages;
 mod pages_roles;
 mod pages_security;
 mod pages_users;
+mod pages_work;
 mod passwords;
 mod paths;
 mod processes;

@@ -268,6 +268,9 @@ async fn attack_200_forms_of_others_do_nothing(backend: Backend) {
     assert_eq!(app.database.count("api_keys", "1 = 1"), 0);
     // No page's POST is taken without the token, whatever it is for.
     for route in ROUTES.iter().filter(|route| route.access == Access::Page && route.method == "POST") {
+        // Whoever has to sign in or to show a code on the way is led back by GET.
+        let stands = ROUTES.iter().any(|page| page.path == route.path && page.method == "GET");
+        assert!(stands, "{} has no page to come back to", route.path);
         let answer = ann.submit_as(&concrete(route.path), &[], "", &here).await;
         assert_eq!(answer.status, 403, "{}", route.path);
     }
