@@ -1,15 +1,40 @@
-//! Work, and what an administrator does to people, by mouse: a person scales what a key would scale, and takes keys away.
+//! Work, and what an administrator does to people: a person scales what a key would scale, and takes keys away. By mouse, by
+//! keys, without scripts.
 
 use super::world::{open, sign_in, with_cluster};
-use kv_tests::{Backend, browser::Look, on_both, run};
+use kv_tests::{
+    Backend,
+    browser::{Key, Look},
+    on_both, run,
+};
 
 on_both!(a_workload_is_scaled_and_restarted, an_administrator_revokes_keys);
 
 async fn a_workload_is_scaled_and_restarted(backend: Backend) {
-    let (app, browser) = open(backend, Look::DESK).await;
-    let namespace = with_cluster(&app, &format!("pages-work-{backend:?}").to_lowercase()).await;
+    scale_and_restart(backend, Look::DESK, "pages-work").await;
+}
+
+async fn an_administrator_revokes_keys(backend: Backend) {
+    revoke(backend, Look::DESK).await;
+}
+
+#[test]
+fn work_without_scripts() {
+    run(scale_and_restart(Backend::Sqlite, Look::DESK.without_javascript(), "pages-plain"));
+}
+
+#[test]
+fn revocation_without_scripts() {
+    run(revoke(Backend::Sqlite, Look::DESK.without_javascript()));
+}
+
+async fn scale_and_restart(backend: Backend, look: Look, namespace: &str) {
+    let (app, browser) = open(backend, look).await;
+    let namespace = with_cluster(&app, &format!("{namespace}-{backend:?}").to_lowercase()).await;
     sign_in(&browser, "admin").await;
-    browser.await_text("healthy").await;
+    if look.javascript {
+        browser.await_text("healthy").await;
+    }
     browser.click_text("prod").await;
     browser.await_text("Active").await;
     browser.click_text(&namespace).await;
@@ -34,8 +59,8 @@ async fn a_workload_is_scaled_and_restarted(backend: Backend) {
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
-async fn an_administrator_revokes_keys(backend: Backend) {
-    let (app, browser) = open(backend, Look::DESK).await;
+async fn revoke(backend: Backend, look: Look) {
+    let (app, browser) = open(backend, look).await;
     let (_, session, key) = app.someone("dana", "dev", None).await;
     let other = app.key(&session, "nightly").await;
     sign_in(&browser, "admin").await;
@@ -53,6 +78,46 @@ async fn an_administrator_revokes_keys(backend: Backend) {
     browser.await_css("[role=status]").await;
     app.get("/api/v1/api-keys/current").key(&key).send().await.expect(401);
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+#[test]
+fn all_of_it_by_keyboard() {
+    run(async {
+        let (app, browser) = open(Backend::Sqlite, Look::DESK).await;
+        let namespace = with_cluster(&app, "pages-keys").await;
+        let (_, _, key) = app.someone("dana", "dev", None).await;
+        sign_in(&browser, "admin").await;
+        let follow = async |name: &str| {
+            browser.tab_to(name).await;
+            browser.press(Key::Enter).await;
+        };
+        follow("prod").await;
+        browser.await_path("/clusters/prod").await;
+        follow(&namespace).await;
+        browser.await_text("api-server").await;
+        browser.tab_to("Replicas of api-server").await;
+        browser.press(Key::Up).await;
+        browser.press(Key::Enter).await;
+        browser.await_text("The cluster was told.").await;
+        follow("Users").await;
+        browser.await_path("/settings/users").await;
+        follow("dana").await;
+        browser.await_text("API Keys").await;
+        follow("Revoke ci").await;
+        browser.await_css("dialog").await;
+        assert_eq!(browser.focused().await, "Cancel", "Enter does no harm");
+        follow("Revoke key").await;
+        browser.await_css("[role=status]").await;
+        app.get("/api/v1/api-keys/current").key(&key).send().await.expect(401);
+        follow("Audit Logs").await;
+        browser.await_path("/settings/audit-logs").await;
+        browser.tab_to("User").await;
+        browser.type_text("nobody").await;
+        browser.press(Key::Tab).await;
+        assert_eq!(browser.focused().await, "Agent", "typing and going on changes nothing yet");
+        browser.press(Key::Enter).await;
+        browser.await_text("No entry matches.").await;
+    });
 }
 
 /// Without a browser it is asked of both databases.
