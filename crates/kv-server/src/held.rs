@@ -71,7 +71,11 @@ pub(crate) struct Socket(std::net::TcpStream);
 pub fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
     let plain = connection.downcast_ref::<TcpStream>();
     let below_tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
-    if let Some(Ok(socket)) = plain.or_else(below_tls).map(|stream| stream.as_fd().try_clone_to_owned()) {
+    let Some(stream) = plain.or_else(below_tls) else { return };
+    // An answer of several slices would wait with its last for a client's word that the others have come: 40 ms (RFC 896 with
+    // RFC 1122 §4.2.3.2). Where that cannot be set, it waits.
+    let _ = stream.set_nodelay(true);
+    if let Ok(socket) = stream.as_fd().try_clone_to_owned() {
         data.insert(Rc::new(Socket(socket.into())));
     }
 }
