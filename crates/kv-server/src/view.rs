@@ -29,6 +29,12 @@ impl View {
         Ok(Identity::for_request(&self.principal, record.ok_or(Failure::NotFound { what: "cluster" })?)?)
     }
 
+    /// The role that a cluster is told by such a call; none where it is called by its own account.
+    #[must_use]
+    pub fn named_as(&self, identity: Option<&Identity>) -> Option<String> {
+        identity.and(self.principal.owner()).map(|owner| owner.role.name().to_owned())
+    }
+
     /// The fact that a key did what would ask a person for a second factor.
     #[must_use]
     pub fn bypassed_second_factor(&self) -> Detail {

@@ -164,14 +164,14 @@ pub struct Me {
     second_factor_enrolment_required: bool,
 }
 
-/// The visit that a request to a public route is.
+/// The visit that a request to a public route is, by what it would be given a session with.
 ///
 /// # Errors
 /// [`Failure::Internal`] where the pipeline did not make it one.
-pub(super) fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
+pub(crate) fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest, means: Means) -> Result<Visit<'a>, Failure> {
     let visitor = request.extensions().get::<Visitor>().cloned();
     let Visitor { id, origin } = visitor.ok_or(Failure::Internal { step: "reading the visitor", source: None })?;
-    Ok(Visit { app, id, origin, means: Means::Tokens })
+    Ok(Visit { app, id, origin, means })
 }
 
 fn answer(tokens: &Tokens) -> HttpResponse {
@@ -206,7 +206,7 @@ fn sessions_target() -> Target {
 pub async fn login(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let login: Login = body.json()?;
-    let visit = visit(&app, &request)?;
+    let visit = visit(&app, &request, Means::Tokens)?;
     signed_in(&sign_in::sign_in(&visit, &login.username, login.password).await?)
 }
 
@@ -221,7 +221,7 @@ pub async fn mfa(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Resul
     no_query(&request)?;
     let step: SecondStep = body.json()?;
     let shown = Shown::new(step.totp_code, step.recovery_code);
-    signed_in(&sign_in::show_second_factor(&visit(&app, &request)?, &step.mfa_token, shown).await?)
+    signed_in(&sign_in::show_second_factor(&visit(&app, &request, Means::Tokens)?, &step.mfa_token, shown).await?)
 }
 
 /// Renew a session. The refresh token that is sent is used up; the answer has the next one.
@@ -232,7 +232,7 @@ pub async fn mfa(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Resul
 pub async fn refresh(app: Data<Arc<App>>, request: HttpRequest, body: Body) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let refresh: Refresh = body.json()?;
-    let tokens = sessions::renew_session(&visit(&app, &request)?, &refresh.refresh_token).await?;
+    let tokens = sessions::renew_session(&visit(&app, &request, Means::Tokens)?, &refresh.refresh_token).await?;
     Ok(answer(&tokens))
 }
 

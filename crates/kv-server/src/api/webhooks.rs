@@ -12,7 +12,10 @@ use crate::{
     cluster::Identity,
     failure::Failure,
     held::hold,
-    operations::webhooks::{self, Asked, Asker, Attributes, Named, Opinion},
+    operations::{
+        visit::Means,
+        webhooks::{self, Asked, Asker, Attributes, Named, Opinion},
+    },
     problem::Problem,
     routes::no_query,
     upstreams::Upstreams,
@@ -103,7 +106,7 @@ pub async fn review_token(
     path: Path<String>,
     body: Body,
 ) -> Result<HttpResponse, Failure> {
-    let visit = visit(&app, &request)?;
+    let visit = visit(&app, &request, Means::Tokens)?;
     let (asker, asking) = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
     let spec: TokenReviewSpec = read(&request, &body, TOKEN_REVIEW)?;
     let status = match webhooks::review_token(&visit, &asker, &spec.token).await? {
@@ -134,7 +137,7 @@ pub async fn review_access(
     path: Path<String>,
     body: Body,
 ) -> Result<HttpResponse, Failure> {
-    let visit = visit(&app, &request)?;
+    let visit = visit(&app, &request, Means::Tokens)?;
     let (asker, asking) = Asker::known_by(&visit, &path, webhook_token(&request, &app)).await?;
     let spec: SubjectAccessReviewSpec = read(&request, &body, ACCESS_REVIEW)?;
     let opinion = webhooks::review_access(&visit, &upstreams, (&asker, &asking), &asked(spec)).await?;

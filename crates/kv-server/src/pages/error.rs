@@ -64,8 +64,13 @@ pub(super) fn see_other(there: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, there)).finish()
 }
 
-/// A failure as a page.
+/// A failure as a page. Where another page is to be seen instead, none is written: nobody would see it.
 pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Problem) -> HttpResponse {
+    if let Some(instead) = Instead::of(failure) {
+        let mut response = response.finish();
+        response.extensions_mut().insert(instead);
+        return response;
+    }
     let t = &texts::EN;
     // The failure may come from where nobody has the application at hand.
     let assets = Addresses::new();
@@ -82,11 +87,7 @@ pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Pr
             p { a.btn href="/" { (t.errors.home) } }
         },
     );
-    let mut response = response.content_type("text/html; charset=utf-8").body(body.into_string());
-    if let Some(instead) = Instead::of(failure) {
-        response.extensions_mut().insert(instead);
-    }
-    response
+    response.content_type("text/html; charset=utf-8").body(body.into_string())
 }
 
 /// What to do about it, in words for a person at a browser.

@@ -11,7 +11,7 @@ use super::{
     sign_in::add,
 };
 use crate::{caller::Caller, failure::Failure, problem::Problem};
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode};
 use kv_authz::{
     Denied,
     action::OwnAction,
@@ -83,7 +83,7 @@ impl Refusal {
     pub(super) fn of(failure: Failure) -> Result<Self, Failure> {
         match failure {
             Failure::Denied(Denied::Exceeds(_)) | Failure::Conflict { .. } | Failure::Invalid { status: 422, .. } => {
-                let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+                let status = failure.status_code();
                 let words = detail(&failure, &Problem::new(&failure, ""));
                 Ok(Self { code: failure.code(), words, status })
             }

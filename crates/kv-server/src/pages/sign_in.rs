@@ -8,9 +8,11 @@ use super::{
     form::{Form, TOKEN},
     layout,
     parts::{self, Field},
+    settings::done_at,
     texts::{self, Texts},
 };
 use crate::{
+    api::{auth::visit, input::query},
     app::App,
     auth::opaque::{Kind, Opaque},
     caller::Caller,
@@ -19,15 +21,14 @@ use crate::{
         prove::Shown,
         sign_in::{self, SignedIn},
         sign_out,
-        visit::{Means, Visit},
+        visit::Means,
     },
     paths::check_path,
-    pipeline::Visitor,
     problem::Problem,
     routes::no_query,
 };
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError,
     http::{StatusCode, Uri},
     web::Data,
 };
@@ -47,7 +48,7 @@ pub struct Way {
 
 impl Way {
     pub(super) fn of(request: &HttpRequest) -> Result<Self, Failure> {
-        crate::api::input::query(request)
+        query(request)
     }
 
     /// Where to go afterwards: a path of ours, or the start page.
@@ -74,14 +75,8 @@ impl Trouble {
             "invalid_mfa_token" => t.sign_in.over.into(),
             _ => detail(failure, &Problem::new(failure, "")),
         };
-        Self { status: StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), words }
+        Self { status: failure.status_code(), words }
     }
-}
-
-fn visit<'a>(app: &'a Arc<App>, request: &HttpRequest) -> Result<Visit<'a>, Failure> {
-    let visitor = request.extensions().get::<Visitor>().cloned();
-    let Visitor { id, origin } = visitor.ok_or(Failure::Internal { step: "reading the visitor", source: None })?;
-    Ok(Visit { app, id, origin, means: Means::Cookie })
 }
 
 /// Shows where to sign in.
@@ -101,7 +96,7 @@ pub async fn submit(app: Data<Arc<App>>, request: HttpRequest, form: Form) -> Re
     let way = Way::of(&request)?;
     form.only(&["username", "password"], &[])?;
     let name = form.text("username").trim();
-    match sign_in::sign_in(&visit(&app, &request)?, name, form.secret("password")).await {
+    match sign_in::sign_in(&visit(&app, &request, Means::Cookie)?, name, form.secret("password")).await {
         Ok(SignedIn::Cookie(token)) => Ok(signed_in(&way, &token)),
         Ok(SignedIn::SecondFactorRequired(challenge)) => code_page(&app, &request, &way, &challenge, None),
         Ok(SignedIn::Session(_)) => Err(Failure::Internal { step: "a browser was given tokens", source: None }),
@@ -118,7 +113,7 @@ pub async fn submit_code(app: Data<Arc<App>>, request: HttpRequest, form: Form) 
     let way = Way::of(&request)?;
     form.only(&["challenge", "code"], &[])?;
     let challenge = form.secret("challenge");
-    match sign_in::show_second_factor(&visit(&app, &request)?, &challenge, shown(&form)).await {
+    match sign_in::show_second_factor(&visit(&app, &request, Means::Cookie)?, &challenge, shown(&form)).await {
         Ok(SignedIn::Cookie(token)) => Ok(signed_in(&way, &token)),
         Ok(_) => Err(Failure::Internal { step: "a browser was given tokens", source: None }),
         Err(failure) if failure.status() >= 500 => Err(failure),
@@ -159,10 +154,14 @@ pub async fn sign_out(caller: Caller, request: HttpRequest, form: Form) -> Resul
     no_query(&request)?;
     form.only(&[], &[])?;
     caller.act(Event::AuthLogout, sessions(), async |view| sign_out::sign_out(caller.acting(view)).await).await?;
-    let mut response = see_other("/sign-in");
+    Ok(signed_out("signed-out"))
+}
+
+/// The answer to what ended the session that is calling: where to sign in, which says what was done.
+pub(super) fn signed_out(code: &str) -> HttpResponse {
+    let mut response = done_at("/sign-in", code);
     add(&mut response, &cookies::no_session());
-    add(&mut response, &cookies::just_done("signed-out"));
-    Ok(response)
+    response
 }
 
 /// Adds a cookie; one of ours always has a written form.

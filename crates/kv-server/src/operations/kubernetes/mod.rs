@@ -142,7 +142,7 @@ async fn begin(caller: &Caller, upstreams: &Upstreams, wanted: &Wanted) -> Resul
         let reveals = target.is_secret() && target.is_read() && !mask_secrets;
         let detail = if reveals { view.bypassed_second_factor() } else { Detail::none() };
         // Before it is admitted: either that sees the rights taken away, or who takes them sees this.
-        let named_as = identity.as_ref().and(view.principal.owner()).map(|owner| owner.role.name().to_owned());
+        let named_as = view.named_as(identity.as_ref());
         let shows = target.is_secret() && !mask_secrets;
         caller.guard().reaches(Reaching { target, reach: reach.clone(), reveals: shows, named_as });
         let plan = Plan {

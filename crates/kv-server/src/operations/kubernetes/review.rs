@@ -83,7 +83,7 @@ pub async fn review(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> R
             authorize_kubernetes(&view.principal, &target, caller.app().policy(), caller.app().clock.now())?;
         let identity = view.identity_in(found.id)?;
         // Before it is admitted, as whatever reaches into a cluster.
-        let named_as = identity.as_ref().and(view.principal.owner()).map(|owner| owner.role.name().to_owned());
+        let named_as = view.named_as(identity.as_ref());
         caller.guard().reaches(Reaching { target: target.clone(), reach, reveals: false, named_as });
         let own = match (path.served().plural().as_str(), &asked.spec) {
             ("selfsubjectreviews", _) => Some(json!({"userInfo": user_info(view)})),

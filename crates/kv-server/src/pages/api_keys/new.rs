@@ -19,7 +19,7 @@ use crate::{
     problem::Problem,
     routes::no_query,
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode};
 use kv_authz::audit::Event;
 use maud::{Markup, html};
 use time::{Date, Duration, OffsetDateTime, Time, macros::format_description};
@@ -100,7 +100,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
         "too_many_keys" => Wrong { all: Some(words), ..Wrong::default() },
         _ => return Err(failure),
     };
-    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+    let status = failure.status_code();
     Ok(page(new_dialog(&reader, &known.can, &typed, &wrong), status))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     problem::Problem,
     routes::no_query,
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web::Path};
 use kv_authz::{
     Denied,
     action::{AddCluster, OwnAction, RemoveCluster},
@@ -177,7 +177,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     let reader = Reader::new(&caller, &request)?;
     let clusters = known_to::<AddCluster>(&caller, Event::ClusterAdd).await?;
     let dialog = add_dialog(&reader, Some(&form), &wrong);
-    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+    let status = failure.status_code();
     Ok(settings_page(&reader, &clusters, Some(dialog), status))
 }
 

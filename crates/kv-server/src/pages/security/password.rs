@@ -9,13 +9,11 @@ use crate::{
     failure::Failure,
     operations::passwords,
     pages::{
-        cookies,
-        error::see_other,
         form::Form,
         layout::{Page, Place, hidden},
         parts::Field,
         reader::Reader,
-        sign_in::add,
+        sign_in::signed_out,
         texts::said,
     },
     routes::no_query,
@@ -64,10 +62,7 @@ pub async fn submit(caller: Caller, request: HttpRequest, form: Form) -> Result<
         })
         .await;
     let Err(failure) = changed else {
-        let mut response = see_other("/sign-in");
-        add(&mut response, &cookies::no_session());
-        add(&mut response, &cookies::just_done("password"));
-        return Ok(response);
+        return Ok(signed_out("password"));
     };
     let t = &reader.texts.password;
     let fields = match failure.code() {

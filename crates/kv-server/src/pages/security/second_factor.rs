@@ -16,6 +16,7 @@ use crate::{
         layout::{self, Page, Place, drawing, hidden},
         parts::{self, Dialog},
         reader::Reader,
+        settings::done_at,
         sign_in::{add, shown},
         texts::said,
     },
@@ -135,11 +136,7 @@ pub async fn off(caller: Caller, request: HttpRequest, form: Form) -> Result<Htt
         .act(Event::TotpDisable, factors(), async |view| second_factor::disable(&caller.acting(view), &shown).await)
         .await;
     match done {
-        Ok(()) => {
-            let mut response = see_other(HERE);
-            add(&mut response, &cookies::just_done("factor-off"));
-            Ok(response)
-        }
+        Ok(()) => Ok(done_at(HERE, "factor-off")),
         Err(Failure::Conflict { code: "no_second_factor", .. }) => Ok(see_other(HERE)),
         Err(failure) => off_dialog(&caller, &reader, &Wrong::of_code(failure)?).await,
     }

@@ -10,12 +10,12 @@ use crate::{
     failure::Failure,
     operations::sessions::{end_own_session, list_own_sessions},
     pages::{
-        cookies,
         error::see_other,
         form::Form,
         parts::{self, Dialog, Tone},
         reader::Reader,
-        sign_in::add,
+        settings::done_at,
+        sign_in::signed_out,
         texts::{Texts, said},
     },
     routes::no_query,
@@ -156,14 +156,9 @@ pub async fn end(
     let is_this_one = caller.credential() == Credential::Session(session);
     caller.act(Event::SessionEnd, target(), async |view| end_own_session(&caller.acting(view), session).await).await?;
     if is_this_one {
-        let mut response = see_other("/sign-in");
-        add(&mut response, &cookies::no_session());
-        add(&mut response, &cookies::just_done("signed-out"));
-        return Ok(response);
+        return Ok(signed_out("signed-out"));
     }
-    let mut response = see_other(HERE);
-    add(&mut response, &cookies::just_done("session-ended"));
-    Ok(response)
+    Ok(done_at(HERE, "session-ended"))
 }
 
 /// Browsers by a sign in what they call themselves. Those that call themselves like another one too stand before it.
