@@ -33,7 +33,7 @@ use kv_authz::{
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::{Credential, admission::Request};
-use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -83,23 +83,24 @@ pub async fn run(
     );
     let reply = Reply { id, format: found.format };
     let address = (found.format == Format::Page).then(|| request.uri().clone());
-    let answered = match found.access {
-        Access::Public | Access::Visit => {
+    let presented = match found.access {
+        Access::Public | Access::Visit => None,
+        Access::Credential => {
+            let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            Some(auth::present(values, app.config.environment, &app.tokens))
+        }
+        Access::Page => Some(pages::present(request.request())),
+    };
+    let answered = match presented {
+        None => {
             request.extensions_mut().insert(Visitor { id, origin });
             handled(request, next).await.map(|response| finish(response, reply))
         }
-        Access::Credential => {
-            let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            let presented = auth::present(values, app.config.environment, &app.tokens);
-            private(app.clone(), presented, request, next, reply, origin).await
+        // Nobody yet: they are shown where to sign in, and there is nothing to put on record.
+        Some(Err(NotPresented::Missing)) if found.access == Access::Page => {
+            Ok(request.into_response(reply.answer(&Failure::Unauthorized { reason: None })))
         }
-        Access::Page => match pages::present(request.request()) {
-            // Nobody yet: they are shown where to sign in, and there is nothing to put on record.
-            Err(NotPresented::Missing) => {
-                Ok(request.into_response(reply.answer(&Failure::Unauthorized { reason: None })))
-            }
-            presented => private(app.clone(), presented, request, next, reply, origin).await,
-        },
+        Some(presented) => private(&app, presented, request, next, reply, origin).await,
     };
     answered
         .map(|response| {
@@ -123,7 +124,7 @@ pub async fn run(
 
 /// A request that must be somebody's.
 async fn private(
-    app: Arc<App>,
+    app: &Arc<App>,
     presented: Result<Presented, NotPresented>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -133,7 +134,7 @@ async fn private(
     let Reply { id, .. } = reply;
     let shown = presented.is_ok();
     let entered = match presented {
-        Ok(presented) => enter(&app, presented, id, &origin).await,
+        Ok(presented) => enter(app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
@@ -144,13 +145,15 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
-            let failure = Box::pin(report(&app, failure, id, origin, shown)).await;
+            let failure = Box::pin(report(app, failure, id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
     let guard = caller.guard().clone();
     let socket = request.conn_data::<Rc<Socket>>().cloned();
-    match guard.unless_revoked(serve(&caller, request, next, reply)).await.ok().transpose()? {
+    // Pinned here: what is handed on is the address of it.
+    let serving = pin!(serve(&caller, request, next, reply));
+    match guard.unless_revoked(serving).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if guard.interruption().is_none() => {
             let has_last_words = response.response().extensions().get::<HasLastWords>().is_some();
@@ -281,23 +284,26 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, s
     if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
         return failure;
     }
-    let entry = Entry {
-        id,
-        actor: Actor::anonymous(),
-        event: Event::AuthRefuse,
-        target: Target::default(),
-        origin,
-        detail: Detail::none(),
+    let (address, code) = (origin.ip, failure.code());
+    let request = || {
+        let entry = Entry {
+            id,
+            actor: Actor::anonymous(),
+            event: Event::AuthRefuse,
+            target: Target::default(),
+            origin,
+            detail: Detail::none(),
+        };
+        let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, code));
+        Request { entry, basis: None, finish: Some(finish), count: 1, audited: true }
     };
-    let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, failure.code()));
-    let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
     let batcher = match app.batcher() {
         Ok(batcher) => batcher,
         Err(stopped) => return stopped,
     };
     let recorded = match shown {
-        true => batcher.admit(request).await.map(drop),
-        false => app.refusals.report(batcher, request, failure.code()).await,
+        true => batcher.admit(request()).await.map(drop),
+        false => app.refusals.report(batcher, address, code, request).await,
     };
     recorded.err().map_or(failure, Into::into)
 }
