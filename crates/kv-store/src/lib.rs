@@ -38,6 +38,7 @@ mod row;
 mod schema;
 mod seals;
 mod second_factors;
+mod session_list;
 mod sessions;
 mod store;
 #[cfg(any(test, feature = "testing"))]
@@ -68,7 +69,8 @@ pub use retention::Purged;
 pub use roles::{RoleAsRead, RoleChange, RoleRecord, RoleRefused};
 pub use seals::SealKey;
 pub use second_factors::{FactorRecord, FactorRefused, Proof};
-pub use sessions::{NewSession, NoSuchSession, Renewal, Renewed, SessionRecord};
+pub use session_list::SessionRecord;
+pub use sessions::{NewSession, NoSuchSession, Renewal, Renewed};
 pub use store::{Opener, Store};
 pub use throttles::TooSoon;
 pub use user_changes::{UserChange, UserChanged};

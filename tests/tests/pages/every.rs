@@ -54,6 +54,7 @@ fn profile_and_settings() {
         let revoke = browser.run("return document.querySelector('td.do a').pathname", &[]).await;
         see(&browser, "revoke", revoke.as_str().unwrap(), "This cannot be undone.").await;
         see(&browser, "security", "/profile/security", "Second factor").await;
+        see(&browser, "sessions-end", "/profile/security/sessions/end", "Cancel").await;
         see(&browser, "password", "/profile/security/password", "Change password").await;
         see(&browser, "second-factor", "/profile/security/second-factor", "Set up").await;
         see(&browser, "users", "/settings/users", "dana").await;

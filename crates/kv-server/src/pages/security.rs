@@ -13,6 +13,7 @@ use super::{
     layout::{Page, Place},
     parts::{self, Tone},
     reader::Reader,
+    settings::counted,
     texts::{Texts, said},
 };
 use crate::{
@@ -58,6 +59,13 @@ struct Known {
     sessions: kv_store::Page<SessionRecord>,
     /// The one that is calling.
     current: Option<SessionId>,
+}
+
+impl Known {
+    /// Whether there are sessions beside the one that is calling.
+    fn has_others(&self) -> bool {
+        self.sessions.next.is_some() || self.sessions.items.iter().any(|session| Some(session.id) != self.current)
+    }
 }
 
 async fn load(caller: &Caller, cursor: Option<&str>) -> Result<Known, Failure> {
@@ -139,13 +147,22 @@ fn overview(reader: &Reader, known: &Known, dialog: Option<Markup>, status: Stat
     frame(
         reader,
         html! {
+            @if let Some(words) = counted(reader, "others-ended", [t.others_none, t.others_one, t.others_ended]) {
+                (parts::notice(&words))
+            }
             (factor(reader, &known.oneself))
-            (block("sessions", html! { (t.sessions) }, html! { (t.sessions_about) }, html! {}, html! {
-                (sessions::table(reader, known))
-                @if let Some(next) = known.sessions.next {
-                    p.pager { a.btn.small href={ (HERE) "?cursor=" (next) } { (reader.texts.nav.more) } }
-                }
-            }))
+            (block(
+                "sessions",
+                html! { (t.sessions) },
+                html! { (t.sessions_about) },
+                html! { @if known.has_others() { a.btn.risky href=(sessions::OTHERS) { (t.end_others) } } },
+                html! {
+                    (sessions::table(reader, known))
+                    @if let Some(next) = known.sessions.next {
+                        p.pager { a.btn.small href={ (HERE) "?cursor=" (next) } { (reader.texts.nav.more) } }
+                    }
+                },
+            ))
             (block(
                 "password",
                 html! { (t.password) },

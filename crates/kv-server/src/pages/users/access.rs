@@ -4,7 +4,7 @@
 
 use super::{
     HERE,
-    user::{Known, Over, ask, ask_about},
+    user::{About, Known, Over, ask, ask_about},
 };
 use crate::{
     api::{input::id, users::known},
@@ -59,7 +59,7 @@ pub async fn ask_to_revoke(
     no_query(&request)?;
     let (user, key) = path.into_inner();
     let key = id(&key, "API key")?;
-    ask_about::<RevokeUserApiKeys>(&caller, &request, &user, Some(key), |reader, known| {
+    ask_about::<RevokeUserApiKeys>(&caller, &request, &user, About::Key(key), |reader, known| {
         let listed = known.key()?;
         let (d, k) = (&reader.texts.user_dialogs, &reader.texts.keys);
         let lead = html! { (said(d.revoke_of, &known.user.name)) " " (revoke_lead(reader, listed)) };
@@ -155,8 +155,9 @@ pub async fn ask_to_end(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let (user, session) = path.into_inner();
-    ask::<EndUserSessions>(&caller, &request, &user, |reader, known| {
-        let session = known.session(&session)?;
+    let session = id(&session, "session")?;
+    ask_about::<EndUserSessions>(&caller, &request, &user, About::Session(session), |reader, known| {
+        let session = known.session.as_ref()?;
         let d = &reader.texts.user_dialogs;
         let lead = html! { (said(d.end_what, client(reader.texts, &session.user_agent))) };
         let place = format!("sessions/{}/end", session.id);

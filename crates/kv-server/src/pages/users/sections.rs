@@ -2,7 +2,10 @@
 //!
 //! Nothing is loaded here.
 
-use super::{factor, user::Known};
+use super::{
+    factor,
+    user::{Known, SessionsQuery},
+};
 use crate::{
     operations::list_api_keys::Listed,
     pages::{
@@ -198,7 +201,12 @@ pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &
 }
 
 /// Their sessions.
-pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRecord>) -> Markup {
+pub(super) fn sessions(
+    reader: &Reader,
+    known: &Known,
+    sessions: &Page<SessionRecord>,
+    wanted: &SessionsQuery,
+) -> Markup {
     let (t, here) = (&reader.texts.users, format!("{}/sessions", known.address()));
     let ends = reader.may::<EndUserSessions>();
     let action = html! {
@@ -216,6 +224,16 @@ pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRe
                         }
                     }
                     tbody { @for session in &sessions.items { (session_row(reader, &here, session, ends)) } }
+                }
+            }
+        }
+        @if wanted.cursor.is_some() || sessions.next.is_some() {
+            p.pager {
+                @if wanted.cursor.is_some() {
+                    a.btn.small href={ (known.address()) "#sessions" } rel="first" { (reader.texts.nav.first) }
+                }
+                @if let Some(next) = sessions.next {
+                    a.btn.small href={ (here) "?cursor=" (next) "#sessions" } rel="next" { (reader.texts.nav.more) }
                 }
             }
         }
