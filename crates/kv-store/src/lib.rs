@@ -47,6 +47,7 @@ mod throttles;
 mod timeline;
 mod transaction;
 mod user_changes;
+mod user_list;
 mod users;
 mod verify;
 

@@ -64,9 +64,8 @@ async fn a_user_is_made_given_rights_and_deleted(backend: Backend) {
     assert!(page.text().contains("The user is made.") && !page.text().contains(SCRIPT));
     let listed = admin.get(USERS).await.expect(200).text();
     assert!(listed.contains("&lt;script&gt;") && !listed.contains(SCRIPT) && listed.contains(&user));
-    let found = admin.get("/settings/users?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E").await.expect(200);
+    let found = admin.get("/settings/users?name_prefix=%3Cscript%3Ealert(1)%3C%2Fscript%3E").await.expect(200);
     assert!(found.text().contains(&user) && !found.text().contains(">admin</a>"));
-    assert!(admin.get("/settings/users?name=nobody").await.expect(200).text().contains("Nobody is called nobody."));
 
     let given = admin.submit(&format!("{user}/role"), &[("role", "dev")]).await;
     assert!(admin.follow(&given).await.text().contains("The role is saved."));
