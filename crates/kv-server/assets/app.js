@@ -109,7 +109,7 @@
       const { expiry: { value }, date: last } = form.elements;
       const end = new Date(value === "date" ? last.value + "T23:59:59Z" : Date.now() + value * 864e5);
       preview.textContent = value === "never" ? preview.dataset.never : isNaN(end) ? preview.dataset.choose
-        : words(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, minute]);
+        : words(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, { ...minute, timeZoneName: "short" }]);
     };
     form.addEventListener("input", show);
     show();

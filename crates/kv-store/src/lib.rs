@@ -62,7 +62,7 @@ pub use clusters::{ClusterList, ClusterRecord, ClusterRefused, NewCluster};
 pub use cuts::{Cut, NumberedCut};
 pub use durability::{Durability, Weakness};
 pub use error::StoreError;
-pub use keys::{KeyFilter, KeyRecord, KeyRefused, NewKey, NoSuchKey};
+pub use keys::{KeyCounts, KeyFilter, KeyRecord, KeyRefused, NewKey, NoSuchKey};
 pub use page::{Page, PageRequest};
 pub use rate_buckets::{Taken, Terms};
 pub use replicas::{LeaseConnection, LeaseRenewal, Replica};

@@ -18,6 +18,8 @@ mod kubeconfig;
 mod leaks;
 mod limits;
 mod pages;
+mod pages_answers;
+mod pages_kept;
 mod pages_lists;
 mod pages_roles;
 mod pages_security;

@@ -258,7 +258,11 @@ async fn whoever_guesses_in_a_form_is_told_to_wait(backend: Backend) {
                 }
             }
         };
-        let page = waits.await.text();
+        let told = waits.await;
+        let seconds: u64 = told.header("retry-after").parse().unwrap();
+        let page = told.text();
+        assert!(seconds >= 1 && page.contains("There were too many failed attempts. Try again in "), "{page}");
+        assert!(page.contains("<title>Error: "), "{page}");
         assert!(page.contains("role=\"alert\"") && page.contains(&format!("action=\"{path}\"")), "{page}");
     }
 }

@@ -25,9 +25,12 @@ use crate::{
         sessions::list_own_sessions,
         show_oneself::{Oneself, show_oneself},
     },
-    problem::Problem,
+    problem::{Problem, seconds_to_wait},
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+};
 use kv_authz::{
     Denied, SessionId,
     action::ListOwnSessions,
@@ -99,6 +102,8 @@ struct Wrong {
     /// With none of the fields.
     all: Option<String>,
     status: StatusCode,
+    /// In how many seconds to come again.
+    wait: Option<u64>,
 }
 
 impl Wrong {
@@ -117,7 +122,8 @@ impl Wrong {
         match failure {
             Failure::Throttled { .. } => {
                 let words = detail(&failure, &Problem::new(&failure, ""));
-                Ok(Self { all: Some(words), status: StatusCode::TOO_MANY_REQUESTS, ..Self::default() })
+                let (status, wait) = (StatusCode::TOO_MANY_REQUESTS, seconds_to_wait(&failure));
+                Ok(Self { all: Some(words), status, wait, ..Self::default() })
             }
             failure => Err(failure),
         }
@@ -133,6 +139,14 @@ impl Wrong {
 
     fn alert(&self) -> Markup {
         html! { @if let Some(words) = &self.all { (parts::alert(words)) } }
+    }
+
+    /// The page that says so, with when to come again.
+    fn on(&self, mut page: HttpResponse) -> HttpResponse {
+        if let Some(wait) = self.wait {
+            page.headers_mut().insert(header::RETRY_AFTER, wait.into());
+        }
+        page
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     form::Form,
+    kept::keep,
     layout::{Page, Place},
     parts::{self, Dialog, Field, Tone},
     reader::Reader,
@@ -146,7 +147,9 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
     let known = load::<CreateUser>(&caller, &ListQuery::default()).await?;
     let reader = Reader::new(&caller, &request)?;
     // The least powerful of the built-in ones: whoever needs more is given more.
-    let dialog = new_dialog(&reader, &known, "", Role::Readonly.name(), None);
+    let (name, role) =
+        reader.kept.as_ref().map_or(("", Role::Readonly.name()), |kept| (kept.text("name"), kept.text("role")));
+    let dialog = new_dialog(&reader, &known, name, role, None);
     Ok(list_page(&reader, &known, &ListQuery::default(), Some(dialog), StatusCode::OK))
 }
 
@@ -159,6 +162,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     caller.about(event, users());
     no_query(&request)?;
     form.only(&["name", "role", "password"], &[])?;
+    keep(&request, &form, &["name", "role"]);
     let (name, role) = (form.text("name"), form.text("role"));
     let password = || form.ticked("password").then(|| form.secret("password"));
     let made = caller
@@ -184,7 +188,7 @@ fn new_dialog(reader: &Reader, known: &Known, name: &str, role: &str, refusal: O
     let beside = wrong_name.or(wrong_role).or(wrong_password);
     let mut options: Vec<_> = known.roles.iter().map(|name| (name.as_str(), name.as_str())).collect();
     // What was sent stays what is chosen.
-    if refusal.is_some() && !known.roles.iter().any(|known| known == role) {
+    if (refusal.is_some() || reader.kept.is_some()) && !known.roles.iter().any(|known| known == role) {
         options.push((role, role));
     }
     let fields = html! {

@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use kv_authz::KeyState;
+use kv_store::KeyCounts;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -107,6 +108,20 @@ pub(in crate::pages) fn slice<'a>(loaded: &'a kv_store::Page<Listed>, wanted: &T
         false => loaded.next.map(|next| format!("{here}&cursor={next}")),
     };
     Slice { keys: keys.into_iter().skip(wanted.from).take(A_PAGE).collect(), next }
+}
+
+/// The ways to the tables of each kind, with how many keys there are.
+pub(in crate::pages) fn tabs(reader: &Reader, counts: &KeyCounts, wanted: &TableQuery, here: &str) -> Markup {
+    let t = &reader.texts.keys;
+    let kinds = [
+        (t.tab_live, counts.live, Tab::Live),
+        (t.tab_expired, counts.expired, Tab::Expired),
+        (t.tab_revoked, counts.revoked, Tab::Revoked),
+    ];
+    let named = kinds.map(|(name, count, tab)| (said(name, count), tab));
+    let all: Vec<_> =
+        named.iter().map(|(name, tab)| (name.as_str(), tab.address(here, wanted.sort), wanted.state == *tab)).collect();
+    parts::tabs(t.state, &all)
 }
 
 /// The way to the next page.

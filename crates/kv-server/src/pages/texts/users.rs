@@ -124,7 +124,6 @@ texts! {
         revoke_all_none: "No key of theirs is live. One that is made meanwhile is revoked too.",
         revoke_all_one: "One live key stops at once, everywhere: running requests fail and open streams are cut.",
         revoke_all_what: "{} live keys stop at once, everywhere: running requests fail and open streams are cut.",
-        revoke_all_many: "All live keys stop at once, everywhere: running requests fail and open streams are cut.",
         last_word: "This cannot be undone.",
         revoke_all_action: "Revoke all keys",
         revoking_all: "Revoking, on every server…",

@@ -29,7 +29,7 @@ fn keys() -> Target {
 }
 
 /// A dialog without fields: its heading and what it says, its button and that meanwhile, and where its form is sent.
-fn dialog(reader: &Reader, known: &Known, title: &str, lead: Markup, button: [&str; 2], place: &str) -> Over<'static> {
+fn dialog(reader: &Reader, known: &Known, title: &str, lead: Markup, button: [&str; 2], place: &str) -> Over {
     let here = known.address();
     let [button, busy] = button;
     Over::dialog(
@@ -108,11 +108,10 @@ pub async fn ask_to_revoke_all(
     no_query(&request)?;
     ask::<RevokeUserApiKeys>(&caller, &request, &path, |reader, known| {
         let d = &reader.texts.user_dialogs;
-        let lead = match known.live_keys() {
-            Some(0) => d.revoke_all_none.to_owned(),
-            Some(1) => d.revoke_all_one.to_owned(),
-            Some(live) => said(d.revoke_all_what, live),
-            None => d.revoke_all_many.to_owned(),
+        let lead = match known.keys.as_ref()?.counts.live {
+            0 => d.revoke_all_none.to_owned(),
+            1 => d.revoke_all_one.to_owned(),
+            live => said(d.revoke_all_what, live),
         };
         let lead = html! { (lead) " " (d.last_word) };
         let title = said(d.revoke_all_title, &known.user.name);

@@ -12,11 +12,11 @@ use crate::{
     caller::Caller,
     failure::Failure,
     operations::{
-        list_api_keys::{self, Listed},
+        list_api_keys::{self, Listed, Overview},
         list_clusters, list_users, sessions,
     },
     pages::{
-        api_keys::{Tab, TableQuery},
+        api_keys::TableQuery,
         layout::{self, Place},
         parts,
         reader::Reader,
@@ -46,7 +46,7 @@ pub(super) struct Known {
     /// The clusters that the reader may know of.
     pub(super) clusters: Vec<String>,
     /// Their keys, as the table is turned.
-    pub(super) keys: Option<Page<Listed>>,
+    pub(super) keys: Option<Overview>,
     /// The key that is asked about, unless it is revoked by now.
     key: Option<Listed>,
     pub(super) sessions: Option<Page<SessionRecord>>,
@@ -62,12 +62,6 @@ impl Known {
     /// Where the page is.
     pub(super) fn address(&self) -> String {
         format!("{HERE}/{}", self.user.id)
-    }
-
-    /// How many of their keys are live, if that was read.
-    pub(super) fn live_keys(&self) -> Option<usize> {
-        let keys = self.keys.as_ref().filter(|keys| keys.next.is_none())?;
-        Some(keys.items.iter().filter(|listed| Tab::Live.shows(listed.state)).count())
     }
 
     /// The key that is asked about, if it is not revoked.
@@ -119,7 +113,7 @@ pub(super) async fn load<A: OwnAction>(
             acting.authorize::<A>(users())?;
             let user = list_users::show_user(&acting, id).await?;
             let keys = match acting.authorize::<ListUserApiKeys>(Target::of("api-keys")) {
-                Ok(_) => Some(list_api_keys::list_user_api_keys(caller.acting(view), id, filter, request).await?),
+                Ok(_) => Some(list_api_keys::survey_user_api_keys(&acting, id, filter, request).await?),
                 Err(_) => None,
             };
             let (mut key, mut session) = (None, None);
@@ -151,13 +145,13 @@ pub(super) async fn load<A: OwnAction>(
 
 /// What lies over a user's page, or stands in its forms.
 #[derive(Default)]
-pub(super) struct Over<'a> {
+pub(super) struct Over {
     pub(super) dialog: Option<Markup>,
-    pub(super) typed: sections::Typed<'a>,
+    pub(super) typed: sections::Typed,
     pub(super) status: StatusCode,
 }
 
-impl Over<'_> {
+impl Over {
     /// A dialog.
     pub(super) fn dialog(dialog: Markup) -> Self {
         Self { dialog: Some(dialog), ..Self::default() }
@@ -199,7 +193,7 @@ pub(super) async fn ask<A: OwnAction>(
     caller: &Caller,
     request: &HttpRequest,
     user: &str,
-    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over>,
 ) -> Result<HttpResponse, Failure> {
     ask_about::<A>(caller, request, user, About::Nothing, over).await
 }
@@ -213,7 +207,7 @@ pub(super) async fn ask_about<A: OwnAction>(
     request: &HttpRequest,
     user: &str,
     about: About,
-    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over>,
 ) -> Result<HttpResponse, Failure> {
     caller.about(A::line().event, users());
     if let Some(first) = code_first::<A>(caller, request).await? {
@@ -232,11 +226,11 @@ pub(super) async fn ask_about<A: OwnAction>(
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) async fn again<'a>(
+pub(super) async fn again(
     caller: &Caller,
     request: &HttpRequest,
     user: &str,
-    over: impl FnOnce(&Reader, &Known) -> Over<'a>,
+    over: impl FnOnce(&Reader, &Known) -> Over,
 ) -> Result<HttpResponse, Failure> {
     let tables = Tables::default();
     let known = load::<ShowUser>(caller, user, &tables, About::Nothing).await?;
@@ -244,7 +238,7 @@ pub(super) async fn again<'a>(
     Ok(user_page(&reader, &known, &tables, over(&reader, &known)))
 }
 
-fn user_page(reader: &Reader, known: &Known, tables: &Tables, over: Over<'_>) -> HttpResponse {
+fn user_page(reader: &Reader, known: &Known, tables: &Tables, over: Over) -> HttpResponse {
     let t = &reader.texts.users;
     let user = &known.user;
     layout::Page {
