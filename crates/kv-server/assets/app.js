@@ -132,11 +132,24 @@
   };
   [1, 2, 3, 4].forEach(probe);
 
-  // A download streams while the page stays: say that something is happening.
+  // A download streams while the page stays: say that it is prepared until its answer has come, which a cookie tells.
   all("a[data-download]").forEach((link) => {
-    const status = document.createElement("span");
+    const status = document.createElement("p");
     status.className = "hint";
-    link.before(status);
-    link.addEventListener("click", () => announce(status, link.dataset.download, "", 5));
+    link.parentElement.before(status);
+    link.addEventListener("click", () => {
+      const id = Math.random().toString(36).slice(2);
+      const address = new URL(link.href);
+      address.searchParams.set("download", id);
+      link.href = address;
+      announce(status, link.dataset.download, "", 120);
+      const look = setInterval(() => {
+        if (document.cookie.includes("__Host-kv_begun=" + id)) {
+          document.cookie = "__Host-kv_begun=; Path=/; Secure; Max-Age=0";
+          announce(status, link.dataset.begun, "", 20);
+        } else if (status.textContent) return;
+        clearInterval(look);
+      }, 250);
+    });
   });
 })();

@@ -19,6 +19,7 @@ mod leaks;
 mod limits;
 mod pages;
 mod pages_answers;
+mod pages_audit;
 mod pages_kept;
 mod pages_lists;
 mod pages_roles;

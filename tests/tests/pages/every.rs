@@ -80,6 +80,10 @@ fn roles_audit_and_clusters() {
         see(&browser, "audit", "/settings/audit-logs", "cluster.list").await;
         let entry = browser.run("return document.querySelector('tbody a').pathname", &[]).await;
         see(&browser, "audit-entry", entry.as_str().unwrap(), "Address").await;
+        see(&browser, "audit-export", "/settings/audit-logs/export", "Download CSV").await;
+        // It is being prepared until the answer has come, which the server says.
+        browser.click_text("Download CSV").await;
+        browser.await_text("The download has begun.").await;
         see(&browser, "clusters-settings", "/settings/clusters", "healthy").await;
         see(&browser, "clusters-new", "/settings/clusters/new", "Kubeconfig").await;
         see(&browser, "clusters", "/clusters", "healthy").await;

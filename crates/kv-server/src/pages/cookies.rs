@@ -28,6 +28,9 @@ const DONE: &str = "__Host-kv_done";
 /// What was typed, while a code is shown.
 const KEPT: &str = "__Host-kv_kept";
 
+/// That a download has begun.
+const BEGUN: &str = "__Host-kv_begun";
+
 /// Reads the session of a request for a page.
 ///
 /// # Errors
@@ -84,6 +87,14 @@ pub(super) fn what_is_kept(request: &HttpRequest) -> Option<String> {
 /// Takes away what was typed.
 pub(super) fn nothing_kept() -> Cookie<'static> {
     lasting(KEPT, "", 0)
+}
+
+/// Says that a download has begun, to the script that waits for it: the one cookie that a script reads, and it says nothing
+/// else.
+pub(super) fn download_begun(known_by: &str) -> Cookie<'static> {
+    let mut cookie = lasting(BEGUN, known_by, 60);
+    cookie.set_http_only(false);
+    cookie
 }
 
 /// Takes a session from the browser.

@@ -12,7 +12,7 @@ use crate::{
         texts::{Texts, said},
     },
 };
-use kv_authz::KeyState;
+use kv_authz::{KeyState, action::ReadAuditLog};
 use kv_store::KeyCounts;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -166,7 +166,15 @@ fn row(reader: &Reader, Listed { key, state }: &Listed, here: &str) -> Markup {
     html! {
         tr {
             th scope="row" { (key.name) }
-            td data-label=(t.key) { code.dim.nowrap { (key.prefix) "…" } }
+            td data-label=(t.key) {
+                @if reader.may::<ReadAuditLog>() {
+                    a href={ "/settings/audit-logs?since=ever&key_id=" (key.id) } title=(said(t.log_of, &key.name)) {
+                        code.dim.nowrap { (key.prefix) "…" }
+                    }
+                } @else {
+                    code.dim.nowrap { (key.prefix) "…" }
+                }
+            }
             td.dim data-label=(t.created) { (parts::day(key.created_at)) }
             td data-label=(t.last_used) {
                 @match key.last_used_at {

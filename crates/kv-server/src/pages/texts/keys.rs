@@ -22,6 +22,7 @@ texts! {
         tab_revoked: "Revoked ({})",
         revoke: "Revoke",
         revoke_named: "Revoke {}",
+        log_of: "What {} did: its audit log",
         none: "You have no keys yet.",
         none_what: "Make one for each pipeline, so that each can be revoked alone.",
         none_expired: "No key of yours has expired.",
