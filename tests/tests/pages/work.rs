@@ -70,12 +70,12 @@ async fn revoke(backend: Backend, look: Look) {
     browser.click_text("Revoke nightly").await;
     browser.await_css("dialog").await;
     browser.click("dialog .btn.danger").await;
-    browser.await_css("[role=status]").await;
+    browser.await_text("The key is revoked.").await;
     app.get("/api/v1/api-keys/current").key(&other).send().await.expect(401);
     app.get("/api/v1/api-keys/current").key(&key).send().await.expect(200);
     browser.goto(&format!("{}/api-keys/revoke-all", browser.path().await)).await;
     browser.click("dialog .btn.danger").await;
-    browser.await_css("[role=status]").await;
+    browser.await_text("One key was live.").await;
     app.get("/api/v1/api-keys/current").key(&key).send().await.expect(401);
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
@@ -107,7 +107,7 @@ fn all_of_it_by_keyboard() {
         browser.await_css("dialog").await;
         assert_eq!(browser.focused().await, "Cancel", "Enter does no harm");
         follow("Revoke key").await;
-        browser.await_css("[role=status]").await;
+        browser.await_text("The key is revoked.").await;
         app.get("/api/v1/api-keys/current").key(&key).send().await.expect(401);
         follow("Audit Logs").await;
         browser.await_path("/settings/audit-logs").await;

@@ -10,6 +10,7 @@ use crate::{
     operations::{add_cluster, list_clusters, remove_cluster},
     pages::{
         form::Form,
+        kept::keep,
         layout::{Page, Place},
         parts::{self, Dialog, Field},
         reader::Reader,
@@ -139,7 +140,7 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
         return Ok(first);
     }
     let clusters = known_to::<AddCluster>(&caller, Event::ClusterAdd).await?;
-    let dialog = add_dialog(&reader, None, &Wrong::default());
+    let dialog = add_dialog(&reader, reader.kept.as_ref(), &Wrong::default());
     Ok(settings_page(&reader, &clusters, Some(dialog), StatusCode::OK))
 }
 
@@ -151,6 +152,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     caller.about(Event::ClusterAdd, target());
     no_query(&request)?;
     form.only(&["name", "kubeconfig", "context", "impersonate"], &[])?;
+    keep(&request, &form, &["name", "context", "impersonate"]);
     let context = Some(form.text("context").trim()).filter(|context| !context.is_empty());
     let refused = |error| Failure::invalid("invalid_cluster", format!("The cluster is refused: {error}."));
     let made = caller
