@@ -18,6 +18,7 @@ mod kubeconfig;
 mod leaks;
 mod limits;
 mod pages;
+mod pages_clusters;
 mod pages_roles;
 mod pages_security;
 mod pages_users;
