@@ -42,9 +42,7 @@ fn target() -> Target {
 fn name_of(reader: &Reader, cluster: &ClusterRecord) -> Markup {
     let leads = reader.principal.owner().is_some_and(|owner| workloads::has_page(owner, cluster.id));
     html! {
-        th scope="row" {
-            @if leads { a href={ "/clusters/" (cluster.name) } { (cluster.name) } } @else { (cluster.name) }
-        }
+        @if leads { a href={ "/clusters/" (cluster.name) } { (cluster.name) } } @else { (cluster.name) }
     }
 }
 
@@ -73,10 +71,10 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     let row = |cluster: &ClusterRecord| {
         html! {
             tr {
-                (name_of(&reader, cluster))
+                th scope="row" { (name_of(&reader, cluster)) }
                 td data-label=(t.role) { (rights.role) }
                 td.dim data-label=(t.namespaces) { (namespaces(t.all, &rights, &cluster.name)) }
-                td data-label=(t.health) { (probe(&reader, &cluster.name)) }
+                td.probed data-label=(t.health) { (probe(&reader, &cluster.name)) }
             }
         }
     };
@@ -101,7 +99,7 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
                 }
             } @else {
                 div.table {
-                    table {
+                    table.assigned {
                         caption.sr { (t.about) }
                         thead {
                             tr { @for name in [t.name, t.role, t.namespaces, t.health] { th scope="col" { (name) } } }

@@ -55,7 +55,7 @@ impl Wrong {
             "invalid_cluster" if form.text("by") == BY_KUBECONFIG => Self { kubeconfig: words, ..Self::default() },
             // The refusal names what the API calls the field.
             "invalid_cluster" => match access(form) {
-                Err(AccessError::Invalid("server")) => Self { server: Some(t.bad_address.into()), ..Self::default() },
+                Err(AccessError::Invalid("server")) => Self { server: Some(t.bad_server.into()), ..Self::default() },
                 Err(AccessError::Invalid("token")) => Self { token: Some(t.bad_token.into()), ..Self::default() },
                 Err(AccessError::Invalid("certificate-authority-data")) => {
                     Self { ca: Some(t.bad_ca.into()), ..Self::default() }
@@ -165,9 +165,9 @@ fn dialog(reader: &Reader, typed: Option<&Form>, wrong: &Wrong) -> Markup {
     };
     let server = Field {
         name: "server",
-        label: t.address,
+        label: t.server,
         value: value("server"),
-        hint: t.address_hint,
+        hint: t.server_hint,
         error: wrong.server.as_deref(),
         optional: true,
         ..Field::default()

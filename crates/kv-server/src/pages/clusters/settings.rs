@@ -71,10 +71,9 @@ pub(super) fn settings_page(
     let row = |cluster: &ClusterRecord| {
         html! {
             tr {
-                (name_of(reader, cluster))
-                td data-label=(t.server) { code.dim { (cluster.server) } }
-                td.dim data-label=(t.identity) { @if cluster.impersonate { (t.of_caller) } @else { (t.of_account) } }
-                td data-label=(t.health) { (probe(reader, &cluster.name)) }
+                th scope="row" { (name_of(reader, cluster)) small.mono.dim { (cluster.server) } }
+                td.dim.nowrap data-label=(t.identity) { @if cluster.impersonate { (t.of_caller) } @else { (t.of_account) } }
+                td.probed data-label=(t.health) { (probe(reader, &cluster.name)) }
                 td.dim data-label=(t.added) { (parts::day(cluster.created_at)) }
                 td.do {
                     @if may_change {
@@ -106,11 +105,11 @@ pub(super) fn settings_page(
                 div.empty { h2 { (t.none_registered) } p { (t.none_registered_what) } }
             } @else {
                 div.table {
-                    table {
+                    table.registered {
                         caption.sr { (t.settings_about) }
                         thead {
                             tr {
-                                @for name in [t.name, t.server, t.identity, t.health, t.added] { th scope="col" { (name) } }
+                                @for name in [t.name, t.identity, t.health, t.added] { th scope="col" { (name) } }
                                 th scope="col" { span.sr { (t.actions) } }
                             }
                         }
