@@ -77,6 +77,15 @@ impl Browser {
         self.tell("Emulation.setTimezoneOverride", json!({"timezoneId": zone})).await;
     }
 
+    /// Lets no more bytes a second through from here on, so that a page comes in pieces as it does from afar.
+    ///
+    /// # Panics
+    /// Where the browser refuses.
+    pub async fn slow_down(&self, bytes: u32) {
+        let wanted = json!({"offline": false, "latency": 0, "downloadThroughput": bytes, "uploadThroughput": -1});
+        self.tell("Network.emulateNetworkConditions", wanted).await;
+    }
+
     /// Keeps what is downloaded from here on, in a folder that is gone with the browser.
     ///
     /// # Panics

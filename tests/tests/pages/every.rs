@@ -3,10 +3,11 @@
 
 use super::world::{open, sign_in, with_cluster};
 use kv_tests::{
-    Backend, TestApp,
+    Backend, Cluster, Reply, TestApp,
     browser::{Browser, Look},
     run,
 };
+use serde_json::json;
 
 /// Bytes of a page with all that it needs.
 const HEAVIEST: u64 = 60 * 1024;
@@ -111,7 +112,26 @@ fn a_page_weighs_little() {
             browser.goto(path).await;
             let bytes = browser.document(Some(path)).await.bytes;
             assert!(bytes + assets < HEAVIEST, "{path} has {bytes} bytes, with its assets {}", bytes + assets);
-            // It comes in pieces, and none of them moves those before it.
+        }
+    });
+}
+
+#[test]
+fn a_page_that_comes_in_pieces_stays_where_it_is() {
+    run(async {
+        let (app, browser) = open(Backend::Sqlite, Look::DESK).await;
+        let (admin, cluster) = (app.admin().await, Cluster::start());
+        cluster.reply("/version", Reply::json(200, &json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0"})));
+        for number in 0..60 {
+            let name = "a".repeat(number % 20 + 1);
+            app.key(&admin, &format!("{name}-{number}")).await;
+            app.add_cluster(&format!("{name}-{number}"), &cluster).await;
+        }
+        sign_in(&browser, "admin").await;
+        browser.slow_down(48 * 1024).await;
+        for path in ["/settings/roles", "/settings/audit-logs", "/profile/api-keys", "/settings/clusters", "/clusters"]
+        {
+            browser.goto(path).await;
             let shift = browser.layout_shift().await;
             assert!(shift < STEADIEST, "{path} jumps by {shift}");
         }
