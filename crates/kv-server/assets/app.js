@@ -123,8 +123,7 @@
         const answer = await fetch(place.dataset.probe, { headers: { Accept: "text/html" }, redirect: "error" });
         if (!answer.ok) throw answer.status;
         const { body } = new DOMParser().parseFromString(await answer.text(), "text/html");
-        localise(body);
-        place.replaceWith(body.firstElementChild);
+        place.replaceWith(body.querySelector("[data-found]"));
       } catch {
         place.textContent = place.dataset.failed;
       }

@@ -49,6 +49,9 @@ pub struct Config {
     /// Where clients reach the server; where a request was sent if not given.
     #[serde(default, deserialize_with = "some_parsed")]
     pub public_url: Option<Origin>,
+    /// For how many seconds browsers that came by TLS are told to come by nothing else; 0 has them forget it.
+    #[serde(default = "a_year")]
+    pub hsts_seconds: u32,
     /// Where `/metrics` listens.
     #[serde(default = "default_metrics_listen")]
     pub metrics_listen: SocketAddr,
@@ -114,6 +117,10 @@ pub struct TlsFiles {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn a_year() -> u32 {
+    365 * 24 * 60 * 60
 }
 
 fn default_metrics_listen() -> SocketAddr {

@@ -30,6 +30,7 @@ fn attack_250_an_unknown_setting_stops_the_start() {
         ("KUBEVISION_TRUSTED_PROXIES", "proxy.example.com"),
         ("KUBEVISION_AUDIT__RETENTION_DAYS", "-1"),
         ("KUBEVISION_SECOND_FACTOR__REQUIRED", "everybody"),
+        ("KUBEVISION_HSTS_SECONDS", "-1"),
         ("KUBEVISION_PUBLIC_URL", "kubevision.example.com"),
         ("KUBEVISION_PUBLIC_URL", "https://kubevision.example.com/path"),
     ] {

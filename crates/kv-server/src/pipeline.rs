@@ -44,11 +44,13 @@ pub struct Visitor {
     pub origin: Origin,
 }
 
-/// How a request is answered where it fails: its id, and the form.
+/// How a request is answered: its id, the form where it fails, and for how many seconds browsers are told to come by TLS
+/// alone, where they came by it.
 #[derive(Debug, Clone, Copy)]
 struct Reply {
     id: EntryId,
     format: Format,
+    stay: Option<u32>,
 }
 
 impl Reply {
@@ -76,12 +78,14 @@ pub async fn run(
             return Ok(request.into_response(problem::answer(&Failure::from(error), "", Format::Problem)));
         }
     };
+    let (peer, proxies) = (request.peer_addr().map(|peer| peer.ip()), &app.config.trusted_proxies);
+    let by_tls = request.app_config().secure() || visitors::behind_tls(peer, request.headers(), proxies);
     let origin = Origin::new(
-        visitors::address(request.peer_addr().map(|peer| peer.ip()), request.headers(), &app.config.trusted_proxies),
+        visitors::address(peer, request.headers(), proxies),
         &text(request.headers().get(header::USER_AGENT)),
         id.to_string(),
     );
-    let reply = Reply { id, format: found.format };
+    let reply = Reply { id, format: found.format, stay: by_tls.then_some(app.config.hsts_seconds) };
     let address = (found.format == Format::Page).then(|| request.uri().clone());
     let presented = match found.access {
         Access::Public | Access::Visit => None,
@@ -368,7 +372,7 @@ fn elsewhere(
 }
 
 /// What every answer carries: the request's id, and what browsers must know.
-fn dress(headers: &mut HeaderMap, Reply { id, format }: Reply) {
+fn dress(headers: &mut HeaderMap, Reply { id, format, stay }: Reply) {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
@@ -386,6 +390,9 @@ fn dress(headers: &mut HeaderMap, Reply { id, format }: Reply) {
     }
     if format == Format::Page {
         headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    }
+    if let Some(Ok(value)) = stay.map(|seconds| HeaderValue::try_from(format!("max-age={seconds}"))) {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -227,7 +227,11 @@ routes! {
         POST => pages::workloads::restart,
     }
     "/settings/clusters" Page { GET => pages::clusters::settings::list }
-    "/settings/clusters/new" Page { GET => pages::clusters::settings::new, POST => pages::clusters::settings::create }
+    "/settings/clusters/new" Page { GET => pages::clusters::add::new, POST => pages::clusters::add::create }
+    "/settings/clusters/{cluster}/change" Page {
+        GET => pages::clusters::settings::ask_to_change,
+        POST => pages::clusters::settings::change,
+    }
     "/settings/clusters/{cluster}/remove" Page {
         GET => pages::clusters::settings::ask_to_remove,
         POST => pages::clusters::settings::remove,

@@ -47,6 +47,15 @@ pub fn address(socket: Option<IpAddr>, headers: &HeaderMap, proxies: &Networks) 
     Some(seen)
 }
 
+/// Whether the client speaks TLS with the proxy before us, by the word of a proxy the operator named: one
+/// `X-Forwarded-Proto` that says `https` and nothing else.
+#[must_use]
+pub fn behind_tls(socket: Option<IpAddr>, headers: &HeaderMap, proxies: &Networks) -> bool {
+    let mut said = headers.get_all("x-forwarded-proto");
+    let https = said.next().is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
+    https && said.next().is_none() && socket.is_some_and(|socket| proxies.contain(socket.to_canonical()))
+}
+
 /// A fixed number of buckets.
 struct Table(Box<[InMemoryState]>);
 
@@ -144,6 +153,23 @@ mod tests {
         let strangers = (0..10_000_u32).map(|n| IpAddr::V4(Ipv4Addr::from_bits(0x0b00_0000 + n)));
         let turned_away = strangers.filter(|&stranger| visitors.take(stranger).is_err()).count();
         assert_eq!(turned_away, 0);
+    }
+
+    #[test]
+    fn attack_194_tls_is_the_word_of_named_proxies_alone() {
+        let proxies = Networks::new(["10.0.0.0/8"]).unwrap();
+        let behind = |socket: &str, fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_str(field).unwrap());
+            }
+            behind_tls(Some(socket.parse().unwrap()), &headers, &proxies)
+        };
+        assert!(behind("10.0.0.1", &["https"]) && behind("::ffff:10.0.0.1", &["HTTPS"]));
+        assert!(!behind("192.0.2.1", &["https"]), "anybody can write it");
+        for fields in [&[][..], &["http"], &["https, http"], &["https", "https"], &["https", "http"], &[""]] {
+            assert!(!behind("10.0.0.1", fields), "{fields:?}");
+        }
     }
 
     #[test]

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 /// How many stops of the Tab key a page may have.
 const MOST_STOPS: usize = 120;
 
-/// Finds what can be clicked by its words, among what is shown.
+/// Finds what can be clicked by its words, among what is shown and not behind a dialog.
 const BY_WORDS: &str = "
     const [scope, words] = arguments;
     const tidy = text => (text ?? '').replace(/\\s+/g, ' ').trim();
     const all = document.querySelectorAll(`${scope} :is(a, button, summary, label, [role=button], input[type=submit])`);
-    return [...all].filter(e => e.checkVisibility())
+    return [...all].filter(e => e.checkVisibility() && !e.closest('[inert]'))
         .filter(e => [e.getAttribute('aria-label'), e.innerText, e.value].some(text => tidy(text) === words));
 ";
 
@@ -24,11 +24,40 @@ const BY_WORDS: &str = "
 const FIELD: &str = "
     const [words] = arguments;
     const tidy = text => (text ?? '').replace(/\\s+/g, ' ').trim();
-    const labelled = [...document.querySelectorAll('label')].filter(l => tidy(l.innerText) === words).map(l => l.control);
+    const said = label => {
+        const copy = label.cloneNode(true);
+        copy.querySelectorAll('select, textarea').forEach(e => e.remove());
+        return tidy(copy.textContent);
+    };
+    const labelled = [...document.querySelectorAll('label')].filter(l => said(l) === words).map(l => l.control);
     const named = [...document.querySelectorAll('input, select, textarea')]
         .filter(e => e.name === words || tidy(e.getAttribute('aria-label')) === words);
-    return [...new Set([...labelled, ...named])].filter(e => e && e.type !== 'hidden' && e.checkVisibility());
+    return [...new Set([...labelled, ...named])]
+        .filter(e => e && e.type !== 'hidden' && e.checkVisibility() && !e.closest('[inert]'));
 ";
+
+/// What the focus is on: the element, whether the page has the focus at all, whether it is a button, and whether the focus
+/// shows by an outline or a shadow; radio buttons and the like may have it on their label. Within a field for dates a part of
+/// it may have the focus, which the browser marks itself.
+const STOP: &str = "
+    const marked = e => {
+        const style = getComputedStyle(e);
+        return style.boxShadow !== 'none' || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1);
+    };
+    const at = document.activeElement, nowhere = !at || at === document.body;
+    const shows = nowhere || !at.matches(':focus')
+        || [at, at.parentElement, at.nextElementSibling].some(e => e && marked(e));
+    return [nowhere ? null : at, document.hasFocus() && !nowhere, !nowhere && at.matches('button'), shows];
+";
+
+/// Where the Tab key has led.
+struct Stop {
+    /// What a screen reader calls it; empty where nothing has the focus.
+    name: String,
+    has_focus: bool,
+    is_button: bool,
+    shows: bool,
+}
 
 impl Browser {
     /// Clicks what a selector names.
@@ -57,6 +86,39 @@ impl Browser {
     pub async fn click_text_in(&self, css: &str, words: &str) {
         self.patiently(&format!("clicking {words:?} in {css}"), async || {
             Ok(self.only(BY_WORDS, vec![json!(css), json!(words)]).await?.click().await?)
+        })
+        .await;
+    }
+
+    /// Waits until there is one link or button with these words, in what a selector names.
+    ///
+    /// # Panics
+    /// Where there are none or several.
+    pub async fn await_words(&self, css: &str, words: &str) {
+        self.patiently(&format!("waiting for {words:?} in {css}"), async || {
+            self.only(BY_WORDS, vec![json!(css), json!(words)]).await.map(drop)
+        })
+        .await;
+    }
+
+    /// Clicks a field, such as a box to be ticked or one of several to be chosen, by its label or name.
+    ///
+    /// # Panics
+    /// Where there is no such field or several, or something lies over it.
+    pub async fn click_field(&self, field: &str) {
+        self.patiently(&format!("clicking {field:?}"), async || {
+            Ok(self.only(FIELD, vec![json!(field)]).await?.click().await?)
+        })
+        .await;
+    }
+
+    /// Waits until there is a field with this label or name.
+    ///
+    /// # Panics
+    /// Where there is no such field or several.
+    pub async fn await_field(&self, field: &str) {
+        self.patiently(&format!("waiting for {field:?}"), async || {
+            self.only(FIELD, vec![json!(field)]).await.map(drop)
         })
         .await;
     }
@@ -144,20 +206,60 @@ impl Browser {
         self.client.perform_actions(keys).await.unwrap();
     }
 
+    /// Marks all that stands in the field with the focus, so that what is typed takes its place.
+    ///
+    /// # Panics
+    /// Where that cannot be.
+    pub async fn select_all(&self) {
+        let control = Key::Control.into();
+        let strokes = [
+            KeyAction::Down { value: control },
+            KeyAction::Down { value: 'a' },
+            KeyAction::Up { value: 'a' },
+            KeyAction::Up { value: control },
+        ];
+        self.strike(strokes.into_iter()).await;
+    }
+
+    /// Pastes, wherever the focus is.
+    ///
+    /// # Panics
+    /// Where that cannot be.
+    pub async fn paste(&self, text: &str) {
+        self.tell("Input.insertText", json!({"text": text})).await;
+    }
+
+    async fn stop(&self) -> Stop {
+        self.patiently("the name of what has the focus", async || {
+            let found = self.client.execute(STOP, Vec::new()).await?;
+            let says = |at: usize| found[at] == json!(true);
+            let name = match self.element(&found[0]) {
+                Some(element) => self.get(format!("element/{}/computedlabel", element.element_id().as_ref())).await?,
+                None => Value::Null,
+            };
+            let name = name.as_str().unwrap_or_default().to_owned();
+            Ok(Stop { name, has_focus: says(1), is_button: says(2), shows: says(3) })
+        })
+        .await
+    }
+
     /// What a screen reader calls the focused element; empty where none is.
     ///
     /// # Panics
     /// Where the browser does not tell.
     pub async fn focused(&self) -> String {
-        self.patiently("the name of what has the focus", async || {
-            let element = self.client.active_element().await?;
-            if element.tag_name().await? == "body" {
-                return Ok(String::new());
-            }
-            let name = self.get(format!("element/{}/computedlabel", element.element_id().as_ref())).await?;
-            Ok(name.as_str().unwrap_or_default().to_owned())
-        })
-        .await
+        self.stop().await.name
+    }
+
+    /// Presses what has the focus: a button by Space, a link by Enter.
+    ///
+    /// # Panics
+    /// Where that cannot be.
+    pub async fn press_focused(&self) {
+        match self.stop().await.is_button {
+            true => self.type_text(" ").await,
+            false => self.press(Key::Enter).await,
+        }
     }
 
     /// Presses Tab until the focus is on what a screen reader calls so, and demands that each stop on the way has a name and
@@ -169,36 +271,18 @@ impl Browser {
         let mut stops = Vec::new();
         while stops.len() < MOST_STOPS {
             self.press(Key::Tab).await;
-            let focused = self.focused().await;
-            if focused.is_empty() {
+            let stop = self.stop().await;
+            if stop.name.is_empty() {
                 // From the last stop the focus goes to the browser's own bars, and then to the first.
-                assert!(!self.has_focus().await, "a stop without a name after {stops:?}\n{}", self.shown_now().await);
+                assert!(!stop.has_focus, "a stop without a name after {stops:?}\n{}", self.shown_now().await);
             } else {
-                assert!(self.shows_focus().await, "{focused:?} looks as if it had no focus");
+                assert!(stop.shows, "{:?} looks as if it had no focus", stop.name);
             }
-            if focused == name {
+            if stop.name == name {
                 return;
             }
-            stops.push(focused);
+            stops.push(stop.name);
         }
         panic!("Tab does not lead to {name:?}, but to {stops:?}\n{}", self.shown_now().await);
-    }
-
-    async fn has_focus(&self) -> bool {
-        self.run("return document.hasFocus() && document.activeElement !== document.body", &[]).await == json!(true)
-    }
-
-    /// Whether the focused element has an outline or a shadow around it; radio buttons and the like may have it on their
-    /// label. Within a field for dates a part of it may have the focus, which the browser marks itself.
-    async fn shows_focus(&self) -> bool {
-        let script = "
-            const marked = e => {
-                const style = getComputedStyle(e);
-                return style.boxShadow !== 'none' || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1);
-            };
-            const focused = document.activeElement;
-            return !focused.matches(':focus') || [focused, focused.parentElement, focused.nextElementSibling].some(e => e && marked(e));
-        ";
-        self.run(script, &[]).await == json!(true)
     }
 }

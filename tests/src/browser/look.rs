@@ -1,7 +1,9 @@
-//! How a page is looked at: bright or dark, wide or narrow, with scripts or without. Never here: what is looked at.
+//! How a page is looked at: bright or dark, wide or narrow, with scripts or without; and where what it gives is kept. Never
+//! here: what is looked at.
 
 use super::Browser;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// What the reader prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,26 @@ impl Browser {
     /// Where there is no such zone.
     pub async fn travel(&self, zone: &str) {
         self.tell("Emulation.setTimezoneOverride", json!({"timezoneId": zone})).await;
+    }
+
+    /// Lets no more bytes a second through from here on, so that a page comes in pieces as it does from afar.
+    ///
+    /// # Panics
+    /// Where the browser refuses.
+    pub async fn slow_down(&self, bytes: u32) {
+        let wanted = json!({"offline": false, "latency": 0, "downloadThroughput": bytes, "uploadThroughput": -1});
+        self.tell("Network.emulateNetworkConditions", wanted).await;
+    }
+
+    /// Keeps what is downloaded from here on, in a folder that is gone with the browser.
+    ///
+    /// # Panics
+    /// Where the browser refuses.
+    pub async fn keep_downloads(&self) -> PathBuf {
+        let folder = self.folder().join("downloads");
+        let wanted = json!({"behavior": "allow", "downloadPath": folder});
+        self.tell("Browser.setDownloadBehavior", wanted).await;
+        folder
     }
 
     /// The present look.

@@ -22,6 +22,7 @@ mod pages_answers;
 mod pages_audit;
 mod pages_kept;
 mod pages_lists;
+mod pages_clusters;
 mod pages_roles;
 mod pages_security;
 mod pages_users;

@@ -1,10 +1,13 @@
 //! Pages of clusters without a screen: what a cluster says is text, who may not is not asked, and what was refused is on
 //! record once.
 
-use kv_tests::{Answer, Backend, Cluster, Reply, TestApp, on_both};
+use crate::administration::role;
+use kv_tests::{Answer, Backend, Cluster, Reply, TestApp, Visitor, between, on_both};
 use serde_json::json;
 
 on_both!(
+    nobody_is_led_to_what_their_role_does_not_show,
+    a_namespace_that_is_not_there_is_no_page,
     a_lying_cluster_leads_nowhere,
     who_may_not_is_neither_asked_nor_told,
     what_a_page_refuses_is_on_record_once,
@@ -53,6 +56,97 @@ async fn a_lying_cluster_leads_nowhere(backend: Backend) {
     }
     let page = admin.get(PAGE).await;
     assert!(addresses(&page).contains(&format!("{PAGE}/deployments/honest/scale")));
+}
+
+/// Follows every link of a page that is about clusters, and those of the pages it leads to.
+async fn follow_all(visitor: &mut Visitor<'_>, from: &str) -> Vec<String> {
+    let (mut seen, mut next) = (Vec::new(), vec![from.to_owned()]);
+    while let Some(path) = next.pop() {
+        let page = visitor.get(&path).await.expect(200);
+        let known = |address: &String| seen.contains(address) || *address == path;
+        let links = between(&page.text(), "href=\"", "\"");
+        let links: Vec<_> = links.into_iter().filter(|link| link.starts_with("/clusters/")).collect();
+        next.extend(links.into_iter().filter(|link| !known(link)));
+        seen.push(path);
+    }
+    seen.sort();
+    seen.dedup();
+    seen
+}
+
+async fn nobody_is_led_to_what_their_role_does_not_show(backend: Backend) {
+    let (app, cluster) = world(backend).await;
+    let session = app.admin().await;
+    role(&app, &session, "pods-only", &["pods:read", "clusters:write"]).await;
+    role(&app, &session, "names-only", &["namespaces:read"]).await;
+    for (name, role, namespaces) in
+        [("all", "pods-only", &[][..]), ("some", "pods-only", &["team", "tools"]), ("names", "names-only", &[])]
+    {
+        let user = app.user(name, role).await;
+        app.assign(&user, "prod", namespaces).await;
+    }
+    // Of every namespace, but without a list of them: there is nothing to be led to, only the cluster's health.
+    let mut all = app.browser("all").await;
+    assert_eq!(follow_all(&mut all, "/clusters").await, ["/clusters", "/clusters/prod/health"]);
+    assert_eq!(follow_all(&mut all, "/settings/clusters").await, ["/clusters/prod/health", "/settings/clusters"]);
+    let refused = all.get("/clusters/prod").await.expect(403).text();
+    assert!(refused.contains("namespaces:read"), "{refused}");
+    assert!(all.get(PAGE).await.expect(200).text().contains("of-team"), "by its address it is there");
+    // Of some, by name: those are shown, and the cluster is not asked for them. Of the kinds, those that may be seen.
+    let asked = cluster.seen().len();
+    let mut some = app.browser("some").await;
+    assert!(some.get("/clusters/prod").await.expect(200).text().contains("tools"));
+    assert_eq!(cluster.seen().len(), asked);
+    let seen = follow_all(&mut some, "/clusters").await;
+    let spaces = ["team", "tools"].map(|name| format!("/clusters/prod/namespaces/{name}"));
+    let kinds = spaces.clone().map(|space| format!("{space}?kind=pods"));
+    assert_eq!(
+        seen,
+        [
+            &["/clusters", "/clusters/prod", "/clusters/prod/health"].map(str::to_owned)[..],
+            &[spaces[0].clone(), kinds[0].clone(), spaces[1].clone(), kinds[1].clone()]
+        ]
+        .concat()
+    );
+    some.get("/clusters/none").await.expect(404);
+    // The namespaces and nothing in them.
+    let mut names = app.browser("names").await;
+    let seen = follow_all(&mut names, "/clusters").await;
+    assert_eq!(seen, ["/clusters", "/clusters/prod", "/clusters/prod/health"]);
+    names.get(PAGE).await.expect(403);
+}
+
+async fn a_namespace_that_is_not_there_is_no_page(backend: Backend) {
+    let (app, cluster) = world(backend).await;
+    let empty = Reply::json(200, &json!({"kind": "List", "items": []}));
+    // What is told last counts first.
+    cluster.reply("/api/v1/namespaces/ghost", Reply::refusal(404, "namespaces \"ghost\" not found"));
+    cluster.reply("/api/v1/namespaces/shy", Reply::refusal(403, "not for this account"));
+    for space in ["ghost", "empty", "shy"] {
+        cluster.reply(&format!("/apis/apps/v1/namespaces/{space}/deployments"), empty.clone());
+        cluster.reply(&format!("/api/v1/namespaces/{space}/pods"), empty.clone());
+    }
+    let role_of = &app.admin().await;
+    role(&app, role_of, "pods-only", &["pods:read"]).await;
+    app.someone("eve", "pods-only", Some("prod")).await;
+    let mut admin = app.browser("admin").await;
+    let at = |space: &str| format!("/clusters/prod/namespaces/{space}");
+    let gone = admin.get(&at("ghost")).await.expect(404).text();
+    assert!(gone.contains("There is no such page"), "{gone}");
+    admin.get(&format!("{}/deployments/web/scale", at("ghost"))).await.expect(404);
+    for space in ["empty", "shy"] {
+        let page = admin.get(&at(space)).await.expect(200).text();
+        assert!(page.contains("Nothing of this kind runs here."), "{space}: {page}");
+    }
+    // Where something runs nobody needs to ask, and who may not know of namespaces is told nothing of them.
+    let asked = |since: usize| cluster.seen().split_off(since).iter().map(kv_tests::Seen::line).collect::<Vec<_>>();
+    let before = cluster.seen().len();
+    admin.get(PAGE).await.expect(200);
+    assert_eq!(asked(before).len(), 1, "{:?}", asked(before));
+    let mut eve = app.browser("eve").await;
+    let before = cluster.seen().len();
+    assert!(eve.get(&format!("{}?kind=pods", at("ghost"))).await.expect(200).text().contains("Nothing of this kind"));
+    assert_eq!(asked(before).len(), 1, "{:?}", asked(before));
 }
 
 async fn who_may_not_is_neither_asked_nor_told(backend: Backend) {

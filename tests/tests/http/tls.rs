@@ -1,7 +1,7 @@
 //! The API over TLS: what is spoken, what is refused, and certificates replaced while the server runs.
 
 use crate::{SERVER, exports::seed};
-use kv_tests::{Authority, Backend, Cluster, Key, Process, Session, TestApp, Trust, on_both};
+use kv_tests::{Answer, Authority, Backend, Cluster, Key, Process, Session, TestApp, Trust, on_both};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::{
@@ -17,6 +17,7 @@ on_both!(
     requests_over_tls_are_like_any_other,
     a_replaced_certificate_reaches_new_connections_and_a_broken_one_none,
     strangers_at_the_port_disturb_nobody,
+    browsers_that_came_by_tls_are_told_to_stay,
     s3_a_client_that_does_not_read_is_cut_over_tls_as_well,
 );
 
@@ -47,6 +48,34 @@ async fn requests_over_tls_are_like_any_other(backend: Backend) {
         assert!(h2_alone.is_err_and(|error| error.to_string().contains("NoApplicationProtocol")), "{version:?}");
     }
     Authority::new().trust().connect(app.address()).await.expect_err("a client that trusts somebody else");
+}
+
+async fn browsers_that_came_by_tls_are_told_to_stay(backend: Backend) {
+    const STAY: &str = "strict-transport-security";
+    let told = |answer: &Answer| {
+        answer.headers.get_all(STAY).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let own = TestApp::with_tls(backend, &[], &Authority::new()).await;
+    let paths = ["/sign-in", "/clusters", "/healthz", "/api/v1/clusters", "/nowhere", "/api/v1/openapi.json"];
+    for path in paths {
+        assert_eq!(told(&own.get(path).send().await), ["max-age=31536000"], "{path}");
+    }
+    // Over plain HTTP nobody is told, whatever they say of themselves, unless a proxy that is named says it of them.
+    for (settings, by_https) in [
+        (&[][..], None),
+        (&[("KUBEVISION_TRUSTED_PROXIES", "10.0.0.1")], None),
+        (&[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")], Some("max-age=31536000")),
+        (&[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1"), ("KUBEVISION_HSTS_SECONDS", "0")], Some("max-age=0")),
+    ] {
+        let settings = [&[("KUBEVISION_PUBLIC_URL", "https://kubevision.example.com")][..], settings].concat();
+        let app = TestApp::with(backend, &settings).await;
+        for path in paths {
+            assert_eq!(told(&app.get(path).send().await), [""; 0], "{path}");
+            assert_eq!(told(&app.get(path).header("x-forwarded-proto", "http").send().await), [""; 0], "{path}");
+            let proxied = app.get(path).header("x-forwarded-proto", "https").send().await;
+            assert_eq!(told(&proxied), by_https.into_iter().collect::<Vec<_>>(), "{path} {settings:?}");
+        }
+    }
 }
 
 /// The certificate that a new connection gets.

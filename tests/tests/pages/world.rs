@@ -13,11 +13,16 @@ use kv_tests::{
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The file that opens the real cluster.
+pub(super) fn kubeconfig() -> PathBuf {
+    let path = std::env::var_os("KUBEVISION_TEST_KUBECONFIG").map(PathBuf::from);
+    path.expect("KUBEVISION_TEST_KUBECONFIG names no Kubernetes; run the tests with `cargo xtask test`")
+}
+
 /// Has the real cluster registered as `prod`, with a namespace of the test's own and a Deployment `api-server` in it. Gives
 /// the namespace.
 pub(super) async fn with_cluster(app: &TestApp, namespace: &str) -> String {
-    let path = std::env::var_os("KUBEVISION_TEST_KUBECONFIG").map(PathBuf::from);
-    let path = path.expect("KUBEVISION_TEST_KUBECONFIG names no Kubernetes; run the tests with `cargo xtask test`");
+    let path = kubeconfig();
     let source = KubeconfigSource::Operator { folder: path.parent().unwrap_or(Path::new(".")).to_owned() };
     let access = ClusterAccess::from_kubeconfig(&std::fs::read(&path).unwrap(), None, &source).unwrap();
     add_cluster(&Acting::operator(app.inside()).unwrap(), "prod", &access, false).await.unwrap();

@@ -3,9 +3,10 @@
 //! What opens a cluster is nowhere here.
 
 use super::{
-    layout::{self, Page, Place},
+    layout::{Page, Place},
     parts::{self, Tone},
     reader::Reader,
+    workloads,
 };
 use crate::{
     api::api_keys::{EffectivePermissions, permissions},
@@ -30,10 +31,19 @@ use kv_authz::{
 use kv_store::ClusterRecord;
 use maud::{Markup, html};
 
+pub mod add;
 pub mod settings;
 
 fn target() -> Target {
     Target::of("clusters")
+}
+
+/// A cluster's name, which leads to its namespaces if the reader may see any of them.
+fn name_of(reader: &Reader, cluster: &ClusterRecord) -> Markup {
+    let leads = reader.principal.owner().is_some_and(|owner| workloads::has_page(owner, cluster.id));
+    html! {
+        @if leads { a href={ "/clusters/" (cluster.name) } { (cluster.name) } } @else { (cluster.name) }
+    }
 }
 
 /// The clusters the reader may know of, and their rights there.
@@ -61,10 +71,10 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     let row = |cluster: &ClusterRecord| {
         html! {
             tr {
-                th scope="row" { a href={ "/clusters/" (cluster.name) } { (cluster.name) } }
+                th scope="row" { (name_of(&reader, cluster)) }
                 td data-label=(t.role) { (rights.role) }
                 td.dim data-label=(t.namespaces) { (namespaces(t.all, &rights, &cluster.name)) }
-                td data-label=(t.health) { (probe(&reader, &cluster.name)) }
+                td.probed data-label=(t.health) { (probe(&reader, &cluster.name)) }
             }
         }
     };
@@ -89,7 +99,7 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
                 }
             } @else {
                 div.table {
-                    table {
+                    table.assigned {
                         caption.sr { (t.about) }
                         thead {
                             tr { @for name in [t.name, t.role, t.namespaces, t.health] { th scope="col" { (name) } } }
@@ -129,7 +139,7 @@ fn probe(reader: &Reader, cluster: &str) -> Markup {
     }
 }
 
-/// Shows how one cluster is, in a word.
+/// Shows how one cluster is. The word for it is marked, for the script that asks this of each cluster of a list.
 ///
 /// # Errors
 /// [`Failure`]: 404 for a cluster the reader may not know of.
@@ -141,16 +151,28 @@ pub async fn health(
 ) -> Result<HttpResponse, Failure> {
     caller.about(Event::ClusterShow, target().named(&*path));
     no_query(&request)?;
-    let (_, health) = show_cluster::show_cluster(&caller, &upstreams, &path).await?;
+    let (cluster, health) = show_cluster::show_cluster(&caller, &upstreams, &path).await?;
     let reader = Reader::new(&caller, &request)?;
     let t = &reader.texts.clusters;
-    let shown = match health {
-        Health::Healthy { version } => html! {
-            span { (parts::pill(Tone::Good, t.healthy)) " " small { (version) } }
-        },
-        Health::Unhealthy { detail, .. } => html! {
-            span { (parts::pill(Tone::Bad, t.unhealthy)) " " small { (detail) } }
-        },
+    let (tone, word, more) = match health {
+        Health::Healthy { version } => (Tone::Good, t.healthy, version),
+        Health::Unhealthy { detail, .. } => (Tone::Bad, t.unhealthy, detail),
     };
-    Ok(layout::html(StatusCode::OK, layout::fragment(reader.texts, &reader.app.assets.addresses, &path, shown)))
+    let page = Page {
+        reader: &reader,
+        place: Place::Clusters,
+        title: &cluster.name,
+        over: html! { a href="/clusters" { (t.title) } },
+        about: html! {},
+        actions: html! { a.btn href={ "/clusters/" (cluster.name) "/health" } { (t.check_again) } },
+        main: html! {
+            dl.facts {
+                div { dt { (t.health) } dd { span data-found { (parts::pill(tone, word)) " " small { (more) } } } }
+                div { dt { (t.checked) } dd { (parts::moment(reader.now)) } }
+            }
+        },
+        dialog: None,
+        status: StatusCode::OK,
+    };
+    Ok(page.answer())
 }

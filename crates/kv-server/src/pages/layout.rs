@@ -127,12 +127,6 @@ pub(super) fn bare(t: &Texts, assets: &Addresses, title: &str, main: Markup) -> 
     document(t, assets, title, "gate", body)
 }
 
-/// A part that the script puts into a page, which it takes for the first thing there is; a page of its own to whoever follows
-/// the link to it.
-pub(super) fn fragment(t: &Texts, assets: &Addresses, title: &str, part: Markup) -> Markup {
-    document(t, assets, title, "", part)
-}
-
 /// An answer with a page. Nobody keeps it: neither a cache nor, as far as browsers heed it, the way back.
 pub(super) fn html(status: StatusCode, page: Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())

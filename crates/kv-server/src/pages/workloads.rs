@@ -4,160 +4,43 @@
 //! Nothing is kept: every page is what the cluster says at that moment.
 
 use super::{
-    form::Form,
-    layout::{Page, Place},
-    parts::{self, Dialog, Tone},
+    layout::{self, Page, Place},
+    parts::{self, Tone},
     reader::Reader,
-    settings::done_at,
     texts::{Clusters, said},
 };
-use crate::{
-    api::input::{Body, query},
-    caller::Caller,
-    failure::Failure,
-    operations::kubernetes::{self as upstream, AnswerBody, Piece, Wanted, reach_cluster},
-    paths::is_plain,
-    routes::no_query,
-    upstreams::Upstreams,
-};
+use crate::{api::input::query, caller::Caller, failure::Failure, paths::is_plain, upstreams::Upstreams};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Bytes, Data, Path},
+    web::{Data, Path},
 };
-use kv_authz::{Permission, Resource, Verb, kubernetes::KubernetesVerb, role::Scope};
+use kv_authz::Verb;
 use maud::{Markup, html};
+use place::{Act, Kind, Space, Workload};
+use read::{is_there, items, list, number, text, unanswered};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Objects on a page.
-const A_PAGE: u32 = 50;
+mod change;
+mod namespaces;
+mod place;
+mod read;
+
+pub use change::{ask_to_restart, ask_to_scale, restart, scale};
+pub(super) use namespaces::has_page;
+pub use namespaces::namespaces;
+
 /// The most replicas asked for here.
 const MOST: u32 = 10_000;
-
-/// What is shown of a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Deployments,
-    StatefulSets,
-    DaemonSets,
-    Pods,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Deployments, Self::StatefulSets, Self::DaemonSets, Self::Pods];
-
-    fn plural(self) -> &'static str {
-        match self {
-            Self::Deployments => "deployments",
-            Self::StatefulSets => "statefulsets",
-            Self::DaemonSets => "daemonsets",
-            Self::Pods => "pods",
-        }
-    }
-
-    fn name(self, t: &Clusters) -> &'static str {
-        match self {
-            Self::Deployments => t.deployments,
-            Self::StatefulSets => t.statefulsets,
-            Self::DaemonSets => t.daemonsets,
-            Self::Pods => t.pods,
-        }
-    }
-
-    fn of(plural: &str) -> Result<Self, Failure> {
-        let found = Self::ALL.into_iter().find(|kind| kind.plural() == plural);
-        found.ok_or(Failure::NotFound { what: "kind of workload" })
-    }
-
-    fn scales(self) -> bool {
-        matches!(self, Self::Deployments | Self::StatefulSets)
-    }
-
-    fn restarts(self) -> bool {
-        self != Self::Pods
-    }
-}
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Shown {
-    kind: Kind,
+    kind: Option<Kind>,
     #[serde(rename = "continue")]
     token: Option<String>,
-}
-
-/// What a cluster answers, whole.
-async fn ask(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) -> Result<Value, Failure> {
-    let answer = reach_cluster(caller, upstreams, wanted).await?;
-    let bytes = match answer.body {
-        AnswerBody::Whole(bytes) => bytes,
-        AnswerBody::Flowing { mut pieces, .. } => {
-            let mut bytes = Vec::new();
-            loop {
-                match pieces.recv().await {
-                    Some(Piece::Data(piece)) => bytes.extend_from_slice(&piece),
-                    Some(Piece::End) => break Bytes::from(bytes),
-                    None => return Err(broken_off()),
-                }
-            }
-        }
-    };
-    serde_json::from_slice(&bytes).map_err(|_| broken_off())
-}
-
-fn broken_off() -> Failure {
-    let detail = "The cluster's answer broke off. Try again.".into();
-    Failure::Upstream { status: 502, code: "cluster_unreachable", detail, source: None }
-}
-
-async fn list(
-    caller: &Caller,
-    upstreams: &Upstreams,
-    cluster: &str,
-    (namespace, resource): (Option<&str>, &str),
-    token: Option<&str>,
-) -> Result<Value, Failure> {
-    let mut pairs = form_urlencoded::Serializer::new(format!("limit={A_PAGE}"));
-    if let Some(token) = token {
-        pairs.append_pair("continue", token);
-    }
-    let place = upstream::Place::Ours {
-        namespace: namespace.map(str::to_owned),
-        resource: resource.to_owned(),
-        name: None,
-        part: None,
-    };
-    let query = pairs.finish();
-    let wanted =
-        Wanted { cluster: cluster.to_owned(), place, verb: KubernetesVerb::List, query, body: Body::default() };
-    ask(caller, upstreams, wanted).await
-}
-
-/// What went wrong at the cluster is said on the page; everything else is a failure of the page.
-fn unanswered(result: Result<Value, Failure>) -> Result<(Value, Option<String>, StatusCode), Failure> {
-    match result {
-        Ok(list) => Ok((list, None, StatusCode::OK)),
-        Err(Failure::Upstream { detail, status, .. }) => {
-            Ok((Value::Null, Some(detail), StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
-}
-
-fn number(object: &Value, pointer: &str) -> u64 {
-    object.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 
 fn age(reader: &Reader, object: &Value) -> Markup {
@@ -165,63 +48,6 @@ fn age(reader: &Reader, object: &Value) -> Markup {
         Ok(at) => parts::distance(reader.texts, at, reader.now),
         Err(_) => html! {},
     }
-}
-
-/// Shows the namespaces of a cluster.
-///
-/// # Errors
-/// [`Failure`]: 404 for a cluster the reader may not know of.
-pub async fn namespaces(
-    caller: Caller,
-    upstreams: Data<Upstreams>,
-    request: HttpRequest,
-    path: Path<String>,
-) -> Result<HttpResponse, Failure> {
-    let shown: Shown = query(&request)?;
-    let found = list(&caller, &upstreams, &path, (None, "namespaces"), shown.token.as_deref()).await;
-    let (found, trouble, status) = unanswered(found)?;
-    let reader = Reader::new(&caller, &request)?;
-    let t = &reader.texts.clusters;
-    let here = format!("/clusters/{path}");
-    let row = |object: &Value| {
-        let (name, phase) = (text(object, "/metadata/name"), text(object, "/status/phase"));
-        let tone = if phase == "Active" { Tone::Good } else { Tone::Warning };
-        html! {
-            tr {
-                // What a cluster calls its things is its own word: it leads nowhere but to one thing in it.
-                th scope="row" {
-                    @if is_plain(name) { a href={ (here) "/namespaces/" (name) } { (name) } } @else { (name) }
-                }
-                td data-label=(t.state) { @if !phase.is_empty() { (parts::pill(tone, phase)) } }
-                td.dim data-label=(t.age) { (age(&reader, object)) }
-            }
-        }
-    };
-    let page = Page {
-        reader: &reader,
-        place: Place::Clusters,
-        title: &path,
-        over: html! { a href="/clusters" { (t.title) } },
-        about: html! {},
-        actions: html! {},
-        main: html! {
-            @if let Some(words) = &trouble { (parts::alert(words)) }
-            @else if items(&found).is_empty() { div.empty { h2 { (t.no_namespaces) } } }
-            @else {
-                div.table {
-                    table {
-                        caption.sr { (t.namespaces) }
-                        thead { tr { @for name in [t.namespace, t.state, t.age] { th scope="col" { (name) } } } }
-                        tbody { @for object in items(&found) { (row(object)) } }
-                    }
-                }
-                (more(&reader, &found, &format!("{here}?")))
-            }
-        },
-        dialog: None,
-        status,
-    };
-    Ok(page.answer())
 }
 
 fn more(reader: &Reader, list: &Value, address: &str) -> Markup {
@@ -237,7 +63,7 @@ fn more(reader: &Reader, list: &Value, address: &str) -> Markup {
 /// Shows what runs in a namespace.
 ///
 /// # Errors
-/// [`Failure`].
+/// [`Failure`]: 404 for a cluster or namespace there is not, or that the reader may not know of.
 pub async fn workloads(
     caller: Caller,
     upstreams: Data<Upstreams>,
@@ -246,17 +72,22 @@ pub async fn workloads(
 ) -> Result<HttpResponse, Failure> {
     let shown: Shown = query(&request)?;
     let (cluster, namespace) = path.into_inner();
-    page(&caller, &upstreams, &request, &Seen { cluster: &cluster, namespace: &namespace, shown: &shown }, None).await
+    let space = Space { cluster, namespace };
+    // Who may see none of the kinds is refused the first of them.
+    let first = || Kind::readable(&caller.rights()).next().unwrap_or(Kind::Deployments);
+    let kind = shown.kind.unwrap_or_else(first);
+    page(&caller, &upstreams, &request, &Seen { space: &space, kind, token: shown.token.as_deref() }, None).await
 }
 
 /// What lies over a page, and how it is answered then.
 type Over<'a> = (&'a dyn Fn(&Reader) -> Markup, StatusCode);
 
 /// Which page of which namespace.
+#[derive(Clone, Copy)]
 struct Seen<'a> {
-    cluster: &'a str,
-    namespace: &'a str,
-    shown: &'a Shown,
+    space: &'a Space,
+    kind: Kind,
+    token: Option<&'a str>,
 }
 
 /// The page, with what lies over it and how it is answered then.
@@ -264,22 +95,26 @@ async fn page(
     caller: &Caller,
     upstreams: &Upstreams,
     request: &HttpRequest,
-    seen: &Seen<'_>,
+    Seen { space, kind, token }: &Seen<'_>,
     over: Option<Over<'_>>,
 ) -> Result<HttpResponse, Failure> {
-    let Seen { cluster, namespace, shown } = *seen;
-    let place = (Some(namespace), shown.kind.plural());
-    let found = list(caller, upstreams, cluster, place, shown.token.as_deref()).await;
+    let Space { cluster, namespace } = space;
+    let found = list(caller, upstreams, cluster, (Some(namespace), kind.plural()), *token).await;
     let (found, trouble, status) = unanswered(found)?;
+    // Kubernetes lists what is in a namespace that there is not, and finds nothing.
+    if trouble.is_none() && token.is_none() && items(&found).is_empty() && namespaces::lists(&caller.rights()) {
+        is_there(caller, upstreams, space).await?;
+    }
     let reader = Reader::new(caller, request)?;
     let t = &reader.texts.clusters;
-    let here = format!("/clusters/{cluster}/namespaces/{namespace}");
-    let tabs = Kind::ALL.map(|kind| (kind.name(t), format!("{here}?kind={}", kind.plural()), kind == shown.kind));
+    let readable = reader.principal.owner().into_iter().flat_map(Kind::readable);
+    let tabs: Vec<_> = readable.map(|one| (one.name(t), space.address_of(one), one == *kind)).collect();
+    let up = Space::cluster_address(cluster);
     let page = Page {
         reader: &reader,
         place: Place::Clusters,
         title: namespace,
-        over: html! { a href="/clusters" { (t.title) } " / " a href={ "/clusters/" (cluster) } { (cluster) } },
+        over: html! { a href="/clusters" { (t.title) } " / " a href=(up) { (cluster) } },
         about: html! { (t.workloads_about) },
         actions: html! {},
         main: html! {
@@ -287,18 +122,18 @@ async fn page(
             @if let Some(words) = &trouble { (parts::alert(words)) }
             @else if items(&found).is_empty() { div.empty { h2 { (t.nothing) } } }
             @else {
-                (table(&reader, shown.kind, items(&found), &here))
-                (more(&reader, &found, &format!("{here}?kind={}&", shown.kind.plural())))
+                (table(&reader, space, *kind, items(&found)))
+                (more(&reader, &found, &format!("{}&", space.address_of(*kind))))
             }
         },
         // Who may not do it, is not asked.
-        dialog: over.filter(|_| may_write(&reader, shown.kind)).map(|(dialog, _)| dialog(&reader)),
+        dialog: over.filter(|_| may_write(&reader, *kind)).map(|(dialog, _)| dialog(&reader)),
         status: over.map_or(status, |(_, status)| status),
     };
     Ok(page.answer())
 }
 
-fn table(reader: &Reader, kind: Kind, objects: &[Value], here: &str) -> Markup {
+fn table(reader: &Reader, space: &Space, kind: Kind, objects: &[Value]) -> Markup {
     let t = &reader.texts.clusters;
     let may_write = may_write(reader, kind);
     html! {
@@ -314,14 +149,13 @@ fn table(reader: &Reader, kind: Kind, objects: &[Value], here: &str) -> Markup {
                 tbody {
                     @for object in objects {
                         @let name = text(object, "/metadata/name");
-                        @let place = format!("{here}/{}/{name}", kind.plural());
                         tr {
                             th scope="row" { (name) }
                             td data-label=(t.ready) { (ready(t, kind, object)) }
                             td data-label=(t.image) { @for image in images(kind, object) { code.dim { (image) } " " } }
                             td.dim.nowrap data-label=(t.age) { (age(reader, object)) }
                             @if may_write && kind.restarts() {
-                                td.do { @if is_plain(name) { (actions(reader, kind, object, &place)) } }
+                                td.do { @if is_plain(name) { (actions(reader, space, kind, object)) } }
                             }
                         }
                     }
@@ -333,9 +167,7 @@ fn table(reader: &Reader, kind: Kind, objects: &[Value], here: &str) -> Markup {
 
 /// Whether the reader's role lets them change such workloads. Where, the cluster's answer has said already.
 fn may_write(reader: &Reader, kind: Kind) -> bool {
-    let group = if kind == Kind::Pods { "" } else { "apps" };
-    let write = Permission::new(Resource::kubernetes(kind.plural(), group), Verb::Write);
-    reader.principal.owner().is_some_and(|owner| owner.holds(&write, Scope::Namespace))
+    reader.principal.owner().is_some_and(|owner| kind.allows(owner, Verb::Write))
 }
 
 fn ready(t: &Clusters, kind: Kind, object: &Value) -> Markup {
@@ -368,23 +200,20 @@ fn images(kind: Kind, object: &Value) -> Vec<&str> {
     containers.iter().map(|container| text(container, "/image")).collect()
 }
 
-fn actions(reader: &Reader, kind: Kind, object: &Value, place: &str) -> Markup {
+fn actions(reader: &Reader, space: &Space, kind: Kind, object: &Value) -> Markup {
     let t = &reader.texts.clusters;
     let name = text(object, "/metadata/name");
+    let workload = Workload { space: space.clone(), kind, name: name.to_owned() };
     html! {
         @if kind.scales() {
-            form method="post" action={ (place) "/scale" } {
-                (super::layout::hidden(reader))
+            form method="post" action=(workload.address(Act::Scale)) {
+                (layout::hidden(reader))
                 input name="replicas" type="number" min="0" max=(MOST) required value=(number(object, "/spec/replicas"))
                     aria-label=(said(t.replicas_of, name));
                 button.btn.small data-busy=(t.scaling) { (t.scale) span.sr { " " (name) } }
             }
             " "
         }
-        a.btn.small href={ (place) "/restart" } aria-label=(said(t.restart_named, name)) { (t.restart) }
+        a.btn.small href=(workload.address(Act::Restart)) aria-label=(said(t.restart_named, name)) { (t.restart) }
     }
 }
-
-mod change;
-
-pub use change::{ask_to_restart, ask_to_scale, restart, scale};

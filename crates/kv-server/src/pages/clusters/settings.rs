@@ -1,38 +1,36 @@
-//! Settings, Clusters: those that are registered, and the dialogs that register and remove one.
+//! Settings, Clusters: those that are registered, and the dialogs that change and remove one.
 //!
-//! What opens a cluster comes in by a form and never out again.
+//! What opens a cluster is nowhere here.
 
-use super::{probe, target};
+use super::{name_of, probe, target};
 use crate::{
     caller::Caller,
-    cluster::{ClusterAccess, KubeconfigSource},
     failure::Failure,
-    operations::{add_cluster, list_clusters, remove_cluster},
+    operations::{change_cluster, list_clusters, remove_cluster},
     pages::{
         form::Form,
-        kept::keep,
         layout::{Page, Place},
-        parts::{self, Dialog, Field},
+        parts::{self, Dialog},
         reader::Reader,
-        settings::{code_first, done_at},
+        settings::{code_first, done_at, tick},
         texts::said,
     },
-    problem::Problem,
     routes::no_query,
 };
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web::Path};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
     Denied,
-    action::{AddCluster, OwnAction, RemoveCluster},
+    action::{AddCluster, ChangeCluster, OwnAction, RemoveCluster},
     audit::Event,
 };
 use kv_store::ClusterRecord;
 use maud::{Markup, html};
 
-const SETTINGS: &str = "/settings/clusters";
+/// Where the settings of clusters are.
+pub(super) const SETTINGS: &str = "/settings/clusters";
 
 /// The clusters, for those who may do an act with them.
-async fn known_to<A: OwnAction>(caller: &Caller, about: Event) -> Result<Vec<ClusterRecord>, Failure> {
+pub(super) async fn known_to<A: OwnAction>(caller: &Caller, about: Event) -> Result<Vec<ClusterRecord>, Failure> {
     let app = caller.app();
     caller
         .observe(about, target(), async |view| {
@@ -60,23 +58,29 @@ pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, 
     Ok(settings_page(&reader, &clusters, None, StatusCode::OK))
 }
 
-fn settings_page(
+/// The clusters, with what lies over them.
+pub(super) fn settings_page(
     reader: &Reader,
     clusters: &[ClusterRecord],
     dialog: Option<Markup>,
     status: StatusCode,
 ) -> HttpResponse {
     let t = &reader.texts.clusters;
-    let may_remove = reader.may::<RemoveCluster>();
+    let (may_change, may_remove) = (reader.may::<ChangeCluster>(), reader.may::<RemoveCluster>());
     let add = || html! { a.btn.primary href="/settings/clusters/new" { (t.add) } };
     let row = |cluster: &ClusterRecord| {
         html! {
             tr {
-                th scope="row" { a href={ "/clusters/" (cluster.name) } { (cluster.name) } }
-                td data-label=(t.server) { code.dim { (cluster.server) } }
-                td data-label=(t.health) { (probe(reader, &cluster.name)) }
+                th scope="row" { (name_of(reader, cluster)) small.mono.dim { (cluster.server) } }
+                td.dim.nowrap data-label=(t.identity) { @if cluster.impersonate { (t.of_caller) } @else { (t.of_account) } }
+                td.probed data-label=(t.health) { (probe(reader, &cluster.name)) }
                 td.dim data-label=(t.added) { (parts::day(cluster.created_at)) }
                 td.do {
+                    @if may_change {
+                        a.btn.small href={ (SETTINGS) "/" (cluster.name) "/change" }
+                            aria-label=(said(t.change_named, &cluster.name)) { (t.change) }
+                        " "
+                    }
                     @if may_remove {
                         a.btn.small.risky href={ (SETTINGS) "/" (cluster.name) "/remove" }
                             aria-label=(said(t.remove_named, &cluster.name)) { (t.remove) }
@@ -101,11 +105,11 @@ fn settings_page(
                 div.empty { h2 { (t.none_registered) } p { (t.none_registered_what) } }
             } @else {
                 div.table {
-                    table {
+                    table.registered {
                         caption.sr { (t.settings_about) }
                         thead {
                             tr {
-                                @for name in [t.name, t.server, t.health, t.added] { th scope="col" { (name) } }
+                                @for name in [t.name, t.identity, t.health, t.added] { th scope="col" { (name) } }
                                 th scope="col" { span.sr { (t.actions) } }
                             }
                         }
@@ -120,119 +124,68 @@ fn settings_page(
     .answer()
 }
 
-/// What is wrong with what was typed.
-#[derive(Default)]
-struct Wrong {
-    name: Option<String>,
-    kubeconfig: Option<String>,
-    all: Option<String>,
-}
-
-/// Shows the dialog that registers a cluster.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    caller.about(Event::ClusterAdd, target());
-    no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    if let Some(first) = code_first::<AddCluster>(&caller, &request).await? {
+/// The clusters with a dialog about one of them, for those who may do an act with it.
+async fn about_one<A: OwnAction>(
+    caller: &Caller,
+    request: &HttpRequest,
+    name: &str,
+    dialog: impl FnOnce(&Reader, &ClusterRecord) -> Markup,
+) -> Result<HttpResponse, Failure> {
+    let event = A::line().event;
+    caller.about(event, target());
+    no_query(request)?;
+    let reader = Reader::new(caller, request)?;
+    if let Some(first) = code_first::<A>(caller, request).await? {
         return Ok(first);
     }
-    let clusters = known_to::<AddCluster>(&caller, Event::ClusterAdd).await?;
-    let dialog = add_dialog(&reader, reader.kept.as_ref(), &Wrong::default());
+    let clusters = known_to::<A>(caller, event).await?;
+    let found = clusters.iter().find(|cluster| cluster.name == name);
+    let dialog = dialog(&reader, found.ok_or(Failure::NotFound { what: "cluster" })?);
     Ok(settings_page(&reader, &clusters, Some(dialog), StatusCode::OK))
 }
 
-/// Registers a cluster.
+/// Shows the dialog that changes how a cluster is called.
+///
+/// # Errors
+/// [`Failure`]: 404 for a cluster the reader may not know of.
+pub async fn ask_to_change(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    let dialog = |reader: &Reader, cluster: &ClusterRecord| {
+        let t = &reader.texts.clusters;
+        Dialog {
+            title: &said(t.change_title, &cluster.name),
+            lead: html! { (t.change_about) },
+            fields: tick("impersonate", t.impersonate, cluster.impersonate),
+            action: &format!("{SETTINGS}/{}/change", cluster.name),
+            cancel: SETTINGS,
+            button: t.save,
+            busy: t.saving,
+            danger: false,
+        }
+        .markup(reader)
+    };
+    about_one::<ChangeCluster>(&caller, &request, &path, dialog).await
+}
+
+/// Changes how a cluster is called.
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
-    caller.about(Event::ClusterAdd, target());
+pub async fn change(
+    caller: Caller,
+    request: HttpRequest,
+    path: Path<String>,
+    form: Form,
+) -> Result<HttpResponse, Failure> {
+    let target = target().named(&*path);
+    caller.about(Event::ClusterChange, target.clone());
     no_query(&request)?;
-    form.only(&["name", "kubeconfig", "context", "impersonate"], &[])?;
-    keep(&request, &form, &["name", "context", "impersonate"]);
-    let context = Some(form.text("context").trim()).filter(|context| !context.is_empty());
-    let refused = |error| Failure::invalid("invalid_cluster", format!("The cluster is refused: {error}."));
-    let made = caller
-        .act(Event::ClusterAdd, target(), async |view| {
-            // Who may not register any, learns nothing of what would be wrong with this one.
-            let acting = caller.acting(view);
-            acting.authorize::<AddCluster>(target())?;
-            let yaml = form.text("kubeconfig").as_bytes();
-            let access = ClusterAccess::from_kubeconfig(yaml, context, &KubeconfigSource::Uploaded).map_err(refused)?;
-            add_cluster::add_cluster(&acting, form.text("name").trim(), &access, form.ticked("impersonate")).await
+    form.only(&["impersonate"], &[])?;
+    caller
+        .act(Event::ClusterChange, target, async |view| {
+            change_cluster::change_cluster(&caller.acting(view), &path, form.ticked("impersonate")).await
         })
-        .await;
-    let failure = match made {
-        Ok(_) => return Ok(done_at(SETTINGS, "cluster-added")),
-        Err(failure) => failure,
-    };
-    let words = || Problem::new(&failure, "").detail;
-    let wrong = match failure.code() {
-        "invalid_name" | "name_taken" => Wrong { name: Some(words()), ..Wrong::default() },
-        "invalid_cluster" => Wrong { kubeconfig: Some(words()), ..Wrong::default() },
-        _ if failure.status() == 422 => Wrong { all: Some(words()), ..Wrong::default() },
-        _ => return Err(failure),
-    };
-    let reader = Reader::new(&caller, &request)?;
-    let clusters = known_to::<AddCluster>(&caller, Event::ClusterAdd).await?;
-    let dialog = add_dialog(&reader, Some(&form), &wrong);
-    let status = failure.status_code();
-    Ok(settings_page(&reader, &clusters, Some(dialog), status))
-}
-
-fn add_dialog(reader: &Reader, typed: Option<&Form>, wrong: &Wrong) -> Markup {
-    let t = &reader.texts.clusters;
-    let value = |name| typed.map_or("", |form| form.text(name));
-    let name = Field {
-        name: "name",
-        label: t.name,
-        value: value("name"),
-        hint: t.name_hint,
-        error: wrong.name.as_deref(),
-        first: true,
-        longest: Some(63),
-        ..Field::default()
-    };
-    let context = Field {
-        name: "context",
-        label: t.context,
-        value: value("context"),
-        hint: t.context_hint,
-        optional: true,
-        ..Field::default()
-    };
-    let error = wrong.kubeconfig.as_deref();
-    // A kubeconfig is a secret: it is not sent back, even to whoever has just sent it.
-    let hint = if typed.is_some() { t.again } else { t.kubeconfig_hint };
-    let fields = html! {
-        @if let Some(words) = &wrong.all { (parts::alert(words)) }
-        (name)
-        div.field {
-            label for="kubeconfig" { (t.kubeconfig) }
-            textarea #kubeconfig name="kubeconfig" required rows="8" autocomplete="off" spellcheck="false"
-                aria-invalid=[error.map(|_| "true")] aria-describedby=[parts::described("kubeconfig", hint, error)] {}
-            (parts::below("kubeconfig", hint, error))
-        }
-        (context)
-        label.check {
-            input type="checkbox" name="impersonate" value="yes" checked[!value("impersonate").is_empty()];
-            span { (t.impersonate) }
-        }
-    };
-    Dialog {
-        title: t.add_title,
-        lead: html! { (t.add_about) },
-        fields,
-        action: "/settings/clusters/new",
-        cancel: SETTINGS,
-        button: t.add,
-        busy: t.adding,
-        danger: false,
-    }
-    .markup(reader)
+        .await?;
+    Ok(done_at(SETTINGS, "cluster-changed"))
 }
 
 /// Shows the dialog that removes a cluster.
@@ -240,29 +193,21 @@ fn add_dialog(reader: &Reader, typed: Option<&Form>, wrong: &Wrong) -> Markup {
 /// # Errors
 /// [`Failure`]: 404 for a cluster the reader may not know of.
 pub async fn ask_to_remove(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
-    caller.about(Event::ClusterRemove, target());
-    no_query(&request)?;
-    let reader = Reader::new(&caller, &request)?;
-    let here = format!("{SETTINGS}/{path}/remove");
-    if let Some(first) = code_first::<RemoveCluster>(&caller, &request).await? {
-        return Ok(first);
-    }
-    let clusters = known_to::<RemoveCluster>(&caller, Event::ClusterRemove).await?;
-    if !clusters.iter().any(|cluster| cluster.name == *path) {
-        return Err(Failure::NotFound { what: "cluster" });
-    }
-    let t = &reader.texts.clusters;
-    let dialog = Dialog {
-        title: &said(t.remove_title, &path),
-        lead: html! { (t.remove_about) },
-        fields: html! {},
-        action: &here,
-        cancel: SETTINGS,
-        button: t.remove,
-        busy: t.removing,
-        danger: true,
+    let dialog = |reader: &Reader, cluster: &ClusterRecord| {
+        let t = &reader.texts.clusters;
+        Dialog {
+            title: &said(t.remove_title, &cluster.name),
+            lead: html! { (t.remove_about) },
+            fields: html! {},
+            action: &format!("{SETTINGS}/{}/remove", cluster.name),
+            cancel: SETTINGS,
+            button: t.remove,
+            busy: t.removing,
+            danger: true,
+        }
+        .markup(reader)
     };
-    Ok(settings_page(&reader, &clusters, Some(dialog.markup(&reader)), StatusCode::OK))
+    about_one::<RemoveCluster>(&caller, &request, &path, dialog).await
 }
 
 /// Removes a cluster.

@@ -3,49 +3,46 @@
 //! Each is the one call that the API would make; nothing else of the workload is written.
 
 use super::{
-    Body, Bytes, Caller, Clusters, Data, Dialog, Failure, Form, HttpRequest, HttpResponse, Kind, KubernetesVerb, MOST,
-    Path, Reader, Seen, Shown, StatusCode, Upstreams, Wanted, ask, done_at, html, json, no_query, page, parts, said,
-    upstream,
+    MOST, Seen, page,
+    place::{Act, Workload},
+    read::ask,
 };
-use kv_authz::{audit::Target, kubernetes::event};
-use maud::Markup;
+use crate::{
+    api::input::Body,
+    caller::Caller,
+    failure::Failure,
+    operations::kubernetes::Wanted,
+    pages::{
+        form::Form,
+        parts::{self, Dialog},
+        reader::Reader,
+        settings::done_at,
+        texts::{Clusters, said},
+    },
+    routes::no_query,
+    upstreams::Upstreams,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Bytes, Data, Path},
+};
+use kv_authz::kubernetes::{KubernetesVerb, event};
+use maud::{Markup, html};
+use serde_json::json;
 
 /// The workload that an address names.
 type Named = (String, String, String, String);
-
-/// A kind that can be scaled.
-fn scaling(plural: &str) -> Result<Kind, Failure> {
-    Kind::of(plural).ok().filter(|kind| kind.scales()).ok_or(Failure::NotFound { what: "workload to scale" })
-}
-
-/// A kind that can be restarted.
-fn restarting(plural: &str) -> Result<Kind, Failure> {
-    Kind::of(plural).ok().filter(|kind| kind.restarts()).ok_or(Failure::NotFound { what: "workload to restart" })
-}
-
-fn place(kind: Kind, namespace: &str, name: &str, part: Option<&str>) -> upstream::Place {
-    upstream::Place::Ours {
-        namespace: Some(namespace.to_owned()),
-        resource: kind.plural().to_owned(),
-        name: Some(name.to_owned()),
-        part: part.map(str::to_owned),
-    }
-}
-
-fn done(cluster: &str, namespace: &str, kind: Kind, code: &str) -> HttpResponse {
-    done_at(&format!("/clusters/{cluster}/namespaces/{namespace}?kind={}", kind.plural()), code)
-}
 
 /// The dialog over the page of the workload's namespace.
 async fn over(
     caller: &Caller,
     upstreams: &Upstreams,
     request: &HttpRequest,
-    (cluster, namespace, kind): (&str, &str, Kind),
+    workload: &Workload,
     (dialog, status): (&dyn Fn(&Reader) -> Markup, StatusCode),
 ) -> Result<HttpResponse, Failure> {
-    let shown = Shown { kind, token: None };
-    let seen = Seen { cluster, namespace, shown: &shown };
+    let seen = Seen { space: &workload.space, kind: workload.kind, token: None };
     page(caller, upstreams, request, &seen, Some((dialog, status))).await
 }
 
@@ -60,21 +57,12 @@ pub async fn ask_to_scale(
     path: Path<Named>,
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
-    let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = scaling(&kind)?;
-    let dialog = |reader: &Reader| scale_dialog(reader, &cluster, &namespace, kind, &name, "", None);
-    over(&caller, &upstreams, &request, (&cluster, &namespace, kind), (&dialog, StatusCode::OK)).await
+    let workload = Workload::of(path.into_inner(), Act::Scale)?;
+    let dialog = |reader: &Reader| scale_dialog(reader, &workload, "", None);
+    over(&caller, &upstreams, &request, &workload, (&dialog, StatusCode::OK)).await
 }
 
-fn scale_dialog(
-    reader: &Reader,
-    cluster: &str,
-    namespace: &str,
-    kind: Kind,
-    name: &str,
-    typed: &str,
-    error: Option<&str>,
-) -> Markup {
+fn scale_dialog(reader: &Reader, workload: &Workload, typed: &str, error: Option<&str>) -> Markup {
     let t: &Clusters = &reader.texts.clusters;
     let fields = html! {
         div.field {
@@ -85,11 +73,11 @@ fn scale_dialog(
         }
     };
     Dialog {
-        title: &said(t.scale_title, name),
+        title: &said(t.scale_title, &workload.name),
         lead: html! { (t.scale_about) },
         fields,
-        action: &format!("/clusters/{cluster}/namespaces/{namespace}/{}/{name}/scale", kind.plural()),
-        cancel: &format!("/clusters/{cluster}/namespaces/{namespace}?kind={}", kind.plural()),
+        action: &workload.address(Act::Scale),
+        cancel: &workload.page(),
         button: t.scale,
         busy: t.scaling,
         danger: false,
@@ -110,15 +98,12 @@ pub async fn scale(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     form.only(&["replicas"], &[])?;
-    let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = scaling(&kind)?;
+    let workload = Workload::of(path.into_inner(), Act::Scale)?;
     let typed = form.text("replicas").trim();
     let Some(replicas) = typed.parse::<u32>().ok().filter(|replicas| *replicas <= MOST) else {
-        let target =
-            Target { cluster: Some(cluster.clone()), namespace: Some(namespace.clone()), ..Target::of(kind.plural()) };
         let bad = || Failure::unprocessable("invalid_replicas", "`replicas` is a number from 0 to 10000.");
-        let refused =
-            caller.act(event(KubernetesVerb::Patch, None), target.named(&name), async |_| Err::<(), _>(bad())).await;
+        let act = event(KubernetesVerb::Patch, None);
+        let refused = caller.act(act, workload.audited(), async |_| Err::<(), _>(bad())).await;
         if let Err(failure) = refused
             && failure.code() != bad().code()
         {
@@ -126,24 +111,24 @@ pub async fn scale(
         }
         let dialog = |reader: &Reader| {
             let error = Some(reader.texts.clusters.bad_replicas);
-            scale_dialog(reader, &cluster, &namespace, kind, &name, typed, error)
+            scale_dialog(reader, &workload, typed, error)
         };
         let answer = (&dialog as &dyn Fn(&Reader) -> Markup, StatusCode::UNPROCESSABLE_ENTITY);
-        return over(&caller, &upstreams, &request, (&cluster, &namespace, kind), answer).await;
+        return over(&caller, &upstreams, &request, &workload, answer).await;
     };
     let body = Body {
         bytes: Bytes::from(json!({"spec": {"replicas": replicas}}).to_string()),
         media_type: "application/json".into(),
     };
     let wanted = Wanted {
-        cluster: cluster.clone(),
-        place: place(kind, &namespace, &name, Some("scale")),
+        cluster: workload.space.cluster.clone(),
+        place: workload.place(Some("scale")),
         verb: KubernetesVerb::Patch,
         query: String::new(),
         body,
     };
     ask(&caller, &upstreams, wanted).await?;
-    Ok(done(&cluster, &namespace, kind, "scaled"))
+    Ok(done_at(&workload.page(), "scaled"))
 }
 
 /// Shows the dialog that restarts a workload.
@@ -157,23 +142,22 @@ pub async fn ask_to_restart(
     path: Path<Named>,
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
-    let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = restarting(&kind)?;
+    let workload = Workload::of(path.into_inner(), Act::Restart)?;
     let dialog = |reader: &Reader| {
         let t = &reader.texts.clusters;
         Dialog {
-            title: &said(t.restart_title, &name),
+            title: &said(t.restart_title, &workload.name),
             lead: html! { (t.restart_about) },
             fields: html! {},
-            action: &format!("/clusters/{cluster}/namespaces/{namespace}/{}/{name}/restart", kind.plural()),
-            cancel: &format!("/clusters/{cluster}/namespaces/{namespace}?kind={}", kind.plural()),
+            action: &workload.address(Act::Restart),
+            cancel: &workload.page(),
             button: t.restart,
             busy: t.restarting,
             danger: false,
         }
         .markup(reader)
     };
-    over(&caller, &upstreams, &request, (&cluster, &namespace, kind), (&dialog, StatusCode::OK)).await
+    over(&caller, &upstreams, &request, &workload, (&dialog, StatusCode::OK)).await
 }
 
 /// Restarts a workload.
@@ -189,15 +173,14 @@ pub async fn restart(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     form.only(&[], &[])?;
-    let (cluster, namespace, kind, name) = path.into_inner();
-    let kind = restarting(&kind)?;
+    let workload = Workload::of(path.into_inner(), Act::Restart)?;
     let wanted = Wanted {
-        cluster: cluster.clone(),
-        place: place(kind, &namespace, &name, None),
+        cluster: workload.space.cluster.clone(),
+        place: workload.place(None),
         verb: KubernetesVerb::Restart,
         query: String::new(),
         body: Body::default(),
     };
     ask(&caller, &upstreams, wanted).await?;
-    Ok(done(&cluster, &namespace, kind, "restarted"))
+    Ok(done_at(&workload.page(), "restarted"))
 }
