@@ -7,6 +7,7 @@ use crate::{
     basis::{Basis, Credential, Standing, standing},
     clusters,
     error::Result,
+    points::Point,
     print::Item,
     row::{self, bytes},
     schema::api_keys,
@@ -32,6 +33,7 @@ pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<(
             }
         }
         let at = row::time(now)?;
+        Point::IntentWritten.reached();
         Ok((verdicts.into_iter().map(|verdict| Decision { verdict, at }).collect(), written))
     })
 }
