@@ -8,8 +8,15 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-#[actix_web::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let system = actix_web::rt::System::new();
+    let code = system.block_on(run());
+    // Not waited for: a call that the database never answers would keep the process from ending.
+    std::mem::forget(system);
+    code
+}
+
+async fn run() -> ExitCode {
     let config = match Config::from_environment() {
         Ok(config) => config,
         Err(error) => return logging::fail(&error),

@@ -6,6 +6,7 @@
 use crate::{
     app::App,
     auth::{self, NotPresented, Presented},
+    broken::Rule,
     caller::Caller,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
@@ -32,7 +33,7 @@ use kv_authz::{
     Actor, EntryId,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
-use kv_store::{Credential, admission::Request};
+use kv_store::{Credential, admission::Request, points::Point};
 use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
@@ -161,6 +162,7 @@ async fn private(
     match guard.unless_revoked(serving).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if guard.interruption().is_none() => {
+            Point::AnswerReady.reached();
             let has_last_words = response.response().extensions().get::<HasLastWords>().is_some();
             Ok(response.map_body(|_, body| hold(body, guard, socket, has_last_words)))
         }
@@ -200,6 +202,9 @@ async fn handled<B: MessageBody + 'static>(
 async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origin) -> Result<Caller, Failure> {
     // Nobody can be confirmed then, and nothing would be let through at its end.
     if !app.in_flight.lease().holds() {
+        if app.config.broken.leaves_out(Rule::SilenceIsNoRefusal) {
+            return Err(Failure::Unauthorized { reason: None });
+        }
         return Err(Failure::Unavailable { step: "this server's lease has run out", source: None });
     }
     let Some(authority) = app.authorities.get(&presented).await? else {

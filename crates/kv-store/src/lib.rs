@@ -28,6 +28,7 @@ mod lock;
 mod migrate;
 mod page;
 mod partitions;
+pub mod points;
 mod print;
 mod pulse;
 mod rate_buckets;

@@ -10,6 +10,7 @@ use kv_authz::audit::{Detail, Fact, Finish, Outcome};
 use kv_store::{
     Store,
     admission::{Decision, EntryEnd, Request, Verdict},
+    points::Point,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
@@ -154,8 +155,10 @@ fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
         let _lane = Lane(shared);
         let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
         let (requests, places) = together(requests);
+        Point::IntentBrought.reached();
         match admit(store, &requests, clock) {
             Ok(decisions) => {
+                Point::IntentCommitted.reached();
                 for (place, reply) in places.into_iter().zip(replies) {
                     // A reply that is dropped tells as well, and admits nobody.
                     let Some(&Some(decision)) = decisions.get(place) else { continue };

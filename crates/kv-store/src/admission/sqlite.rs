@@ -10,6 +10,7 @@ use crate::{
     basis::{Basis, Credential, Standing, standing},
     clusters,
     error::Result,
+    points::Point,
     print::Item,
     row::{self, bytes},
     schema::{api_keys, revisions},
@@ -42,6 +43,7 @@ pub(super) fn admit(
             }
         }
         let at = row::time(now)?;
+        Point::IntentWritten.reached();
         Ok((verdicts.into_iter().map(|verdict| Decision { verdict, at }).collect(), written))
     })
 }
