@@ -10,7 +10,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
-    pages::{self, Instead, Kept},
+    pages::{self, Kept},
     paths, patience,
     problem::{self, Format},
     routes::{Access, Found},
@@ -22,7 +22,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        StatusCode, Uri,
+        StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -110,7 +110,7 @@ pub async fn run(
     answered
         .map(|response| {
             let kept = Kept::of_request(response.request());
-            let elsewhere = elsewhere(response.response(), address.as_ref(), kept);
+            let elsewhere = pages::elsewhere(response.response(), address.as_ref(), kept);
             let mut response = match elsewhere {
                 Some(elsewhere) => response.into_response(elsewhere),
                 None => response,
@@ -121,7 +121,7 @@ pub async fn run(
         })
         .map_err(|error| {
             let response = error.error_response();
-            let mut response = elsewhere(&response, address.as_ref(), None).unwrap_or(response);
+            let mut response = pages::elsewhere(&response, address.as_ref(), None).unwrap_or(response);
             dress(response.headers_mut(), reply);
             app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             InternalError::from_response(error, response).into()
@@ -365,16 +365,6 @@ fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) 
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The page to be seen instead, where the one that was asked for says so.
-fn elsewhere(
-    response: &HttpResponse<impl MessageBody>,
-    address: Option<&Uri>,
-    kept: Option<Kept>,
-) -> Option<HttpResponse> {
-    let instead = response.extensions().get::<Instead>().copied()?;
-    Some(instead.answer(address?, kept))
-}
 
 /// What every answer carries: the request's id, and what browsers must know.
 fn dress(headers: &mut HeaderMap, Reply { id, format, stay }: Reply) {

@@ -16,6 +16,7 @@ use crate::{
 };
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
+    body::MessageBody,
     http::{Uri, header},
 };
 use kv_authz::Denied;
@@ -27,7 +28,7 @@ const SIGN_OUT: &str = "/sign-out";
 
 /// The page to be seen instead of the one that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instead {
+enum Instead {
     /// Where to sign in.
     SignIn,
     /// Where to set up a second factor.
@@ -48,7 +49,7 @@ impl Instead {
 
     /// The way there, from where the way back leads to `address`: every form stands at the address it is sent to.
     /// What was typed and is kept for there and back goes along.
-    pub(crate) fn answer(self, address: &Uri, kept: Option<Kept>) -> HttpResponse {
+    fn answer(self, address: &Uri, kept: Option<Kept>) -> HttpResponse {
         let back = address.path_and_query().map_or("/", |path| path.as_str());
         let there = match self {
             Self::SignIn if back == "/" || back == SIGN_OUT => "/sign-in".into(),
@@ -62,6 +63,16 @@ impl Instead {
         }
         response
     }
+}
+
+/// The page to be seen instead, where the answer to the one that was asked for says so.
+pub(crate) fn elsewhere(
+    answer: &HttpResponse<impl MessageBody>,
+    address: Option<&Uri>,
+    kept: Option<Kept>,
+) -> Option<HttpResponse> {
+    let instead = answer.extensions().get::<Instead>().copied()?;
+    Some(instead.answer(address?, kept))
 }
 
 /// How long from now, in words.

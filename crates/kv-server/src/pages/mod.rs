@@ -25,7 +25,8 @@ pub mod verify;
 pub mod workloads;
 
 pub use cookies::present;
-pub use error::{Instead, failed};
+pub(crate) use error::elsewhere;
+pub use error::failed;
 pub use kept::Kept;
 
 use crate::{caller::Caller, failure::Failure, routes::no_query};
