@@ -124,6 +124,11 @@ impl Postgres {
         self.order("kill", node).await;
     }
 
+    /// Keeps what a server has on disk though it ends by itself.
+    pub async fn keep(&self, node: Node) {
+        self.order("keep", node).await;
+    }
+
     /// Starts a server that was ended, and waits until it is there.
     pub async fn start_again(&self, node: Node) {
         self.order("start", node).await;

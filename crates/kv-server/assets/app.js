@@ -109,7 +109,7 @@
       const { expiry: { value }, date: last } = form.elements;
       const end = new Date(value === "date" ? last.value + "T23:59:59Z" : Date.now() + value * 864e5);
       preview.textContent = value === "never" ? preview.dataset.never : isNaN(end) ? preview.dataset.choose
-        : words(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, minute]);
+        : words(end, [{ weekday: "long", day: "numeric", month: "long", year: "numeric" }, { ...minute, timeZoneName: "short" }]);
     };
     form.addEventListener("input", show);
     show();
@@ -131,11 +131,24 @@
   };
   [1, 2, 3, 4].forEach(probe);
 
-  // A download streams while the page stays: say that something is happening.
+  // A download streams while the page stays: say that it is prepared until its answer has come, which a cookie tells.
   all("a[data-download]").forEach((link) => {
-    const status = document.createElement("span");
+    const status = document.createElement("p");
     status.className = "hint";
-    link.before(status);
-    link.addEventListener("click", () => announce(status, link.dataset.download, "", 5));
+    link.parentElement.before(status);
+    link.addEventListener("click", () => {
+      const id = Math.random().toString(36).slice(2);
+      const address = new URL(link.href);
+      address.searchParams.set("download", id);
+      link.href = address;
+      announce(status, link.dataset.download, "", 120);
+      const look = setInterval(() => {
+        if (document.cookie.includes("__Host-kv_begun=" + id)) {
+          document.cookie = "__Host-kv_begun=; Path=/; Secure; Max-Age=0";
+          announce(status, link.dataset.begun, "", 20);
+        } else if (status.textContent) return;
+        clearInterval(look);
+      }, 250);
+    });
   });
 })();

@@ -181,16 +181,16 @@ impl Caller {
         finish: Option<Finish>,
         audited: bool,
     ) -> impl Future<Output = Result<Option<OffsetDateTime>, Failure>> {
-        let basis = view.basis;
         // Brought right away: what waits for the word need not carry the entry along.
-        let request = Request { entry, basis: Some(basis), finish, count: 1, audited };
+        let (basis, broken) = (view.basis, self.0.app.config.broken);
+        let request = broken.request(Request { entry, basis: Some(basis), finish, count: 1, audited });
         let waiting = self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, &self.0.left));
         async move {
             let decision = waiting?.decision().await.inspect_err(|_| {
                 // It may be written yet; a second entry would be one too many.
                 self.0.on_record.set(true);
             })?;
-            self.decided(basis, decision)
+            self.decided(basis, broken.decision(&self.0.app, self.0.id, decision))
         }
     }
 

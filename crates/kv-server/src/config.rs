@@ -6,7 +6,7 @@ mod sections;
 
 pub use sections::{ApiKeys, Audit, Clusters, Limits, RateLimits, SecondFactor};
 
-use crate::{cluster::Networks, limit::RateLimit, origin::Origin, replicas::ReplicaSettings};
+use crate::{broken::Broken, cluster::Networks, limit::RateLimit, origin::Origin, replicas::ReplicaSettings};
 use kv_keys::Environment;
 use kv_store::DatabaseUrl;
 use secrecy::{ExposeSecret, SecretString};
@@ -104,6 +104,9 @@ pub struct Config {
     /// Servers that share the database.
     #[serde(default)]
     pub replicas: ReplicaSettings,
+    /// What a server under test leaves out on purpose. Not a setting.
+    #[serde(skip)]
+    pub broken: Broken,
 }
 
 /// The files that TLS is spoken with.

@@ -7,6 +7,7 @@ mod agent;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod broken;
 pub mod caller;
 pub mod clock;
 pub mod cluster;

@@ -141,12 +141,16 @@ impl Limiter {
         let limit = self.limits.of(&owner.name, owner.role.name());
         let RateLimit::On { per_minute, burst } = limit else { return Ok(None) };
         if self.store.shares_buckets() {
+            if let Some(allowance) = self.spend(owner.id, limit) {
+                return Ok(Some(allowance));
+            }
             let terms = Terms { per_minute: per_minute.get(), burst: burst.get() };
+            // Those of a user take turns, and a silent database must not make them wait for each other's silence. Boxed, so
+            // that those whose purse is full do not carry it along.
             let taken = self.take_shared(owner.id, limit, terms);
-            // Those of a user take turns, and a silent database must not make them wait for each other's silence.
-            let taken = patience::answer(taken, Duration::MAX, || self.store.is_silent()).await;
+            let taken = patience::answer(taken, Duration::MAX, || self.store.is_silent());
             let unanswered = |error| StoreError::Unavailable { step: "taking from a bucket", source: Box::new(error) };
-            return taken.map_err(unanswered)?.map(Some);
+            return Box::pin(taken).await.map_err(unanswered)?.map(Some);
         }
         match self.buckets(limit, per_minute, burst).check_key(&owner.id) {
             Ok(state) => Ok(Some(Allowance { remaining: state.remaining_burst_capacity(), limit })),
@@ -163,6 +167,14 @@ impl Limiter {
         let quota = Quota::per_minute(per_minute).allow_burst(burst);
         let new = || Arc::new(RateLimiter::dashmap(quota).with_middleware());
         self.own.write().entry(limit).or_insert_with(new).clone()
+    }
+
+    /// A request from a user's purse, where there is one in it and nobody is about to fill it.
+    fn spend(&self, user: UserId, limit: RateLimit) -> Option<Allowance> {
+        let purses = self.purses.lock();
+        let mut purse = purses.get(&user)?.try_lock().ok()?;
+        purse.requests = purse.requests.checked_sub(1)?;
+        Some(Allowance { remaining: purse.requests + purse.left, limit })
     }
 
     async fn take_shared(&self, user: UserId, limit: RateLimit, terms: Terms) -> Result<Allowance, Refused> {

@@ -6,6 +6,7 @@
 use crate::{
     admission::{Batcher, Brought, Outcomes},
     app::App,
+    broken::Rule,
     patience::Unanswered,
 };
 use kv_authz::{EntryId, audit::Finish};
@@ -24,6 +25,9 @@ pub struct Begun {
 impl Begun {
     /// What has this entry, if it has one.
     pub(crate) fn new(app: &Arc<App>, entry: Option<(EntryId, OffsetDateTime)>) -> Self {
+        if app.config.broken.leaves_out(Rule::OutcomeComesLast) {
+            Self { app: app.clone(), entry }.end(Finish::with_status(200));
+        }
         Self { app: app.clone(), entry }
     }
 

@@ -6,10 +6,11 @@
 use crate::{
     app::App,
     auth::{self, NotPresented, Presented},
+    broken::Rule,
     caller::Caller,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
-    pages::{self, Instead},
+    pages::{self, Instead, Kept},
     paths, patience,
     problem::{self, Format},
     routes::{Access, Found},
@@ -32,8 +33,8 @@ use kv_authz::{
     Actor, EntryId,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
-use kv_store::{Credential, admission::Request};
-use std::{borrow::Cow, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+use kv_store::{Credential, admission::Request, points::Point};
+use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -87,27 +88,29 @@ pub async fn run(
     );
     let reply = Reply { id, format: found.format, stay: by_tls.then_some(app.config.hsts_seconds) };
     let address = (found.format == Format::Page).then(|| request.uri().clone());
-    let answered = match found.access {
-        Access::Public | Access::Visit => {
+    let presented = match found.access {
+        Access::Public | Access::Visit => None,
+        Access::Credential => {
+            let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            Some(auth::present(values, app.config.environment, &app.tokens))
+        }
+        Access::Page => Some(pages::present(request.request())),
+    };
+    let answered = match presented {
+        None => {
             request.extensions_mut().insert(Visitor { id, origin });
             handled(request, next).await.map(|response| finish(response, reply))
         }
-        Access::Credential => {
-            let values = request.headers().get_all(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            let presented = auth::present(values, app.config.environment, &app.tokens);
-            private(app.clone(), presented, request, next, reply, origin).await
+        // Nobody yet: they are shown where to sign in, and there is nothing to put on record.
+        Some(Err(NotPresented::Missing)) if found.access == Access::Page => {
+            Ok(request.into_response(reply.answer(&Failure::Unauthorized { reason: None })))
         }
-        Access::Page => match pages::present(request.request()) {
-            // Nobody yet: they are shown where to sign in, and there is nothing to put on record.
-            Err(NotPresented::Missing) => {
-                Ok(request.into_response(reply.answer(&Failure::Unauthorized { reason: None })))
-            }
-            presented => private(app.clone(), presented, request, next, reply, origin).await,
-        },
+        Some(presented) => private(&app, presented, request, next, reply, origin).await,
     };
     answered
         .map(|response| {
-            let elsewhere = elsewhere(response.response(), address.as_ref());
+            let kept = Kept::of_request(response.request());
+            let elsewhere = elsewhere(response.response(), address.as_ref(), kept);
             let mut response = match elsewhere {
                 Some(elsewhere) => response.into_response(elsewhere),
                 None => response,
@@ -118,7 +121,7 @@ pub async fn run(
         })
         .map_err(|error| {
             let response = error.error_response();
-            let mut response = elsewhere(&response, address.as_ref()).unwrap_or(response);
+            let mut response = elsewhere(&response, address.as_ref(), None).unwrap_or(response);
             dress(response.headers_mut(), reply);
             app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             InternalError::from_response(error, response).into()
@@ -127,7 +130,7 @@ pub async fn run(
 
 /// A request that must be somebody's.
 async fn private(
-    app: Arc<App>,
+    app: &Arc<App>,
     presented: Result<Presented, NotPresented>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -137,7 +140,7 @@ async fn private(
     let Reply { id, .. } = reply;
     let shown = presented.is_ok();
     let entered = match presented {
-        Ok(presented) => enter(&app, presented, id, &origin).await,
+        Ok(presented) => enter(app, presented, id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
@@ -148,15 +151,18 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
-            let failure = Box::pin(report(&app, failure, id, origin, shown)).await;
+            let failure = Box::pin(report(app, failure, id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
     let guard = caller.guard().clone();
     let socket = request.conn_data::<Rc<Socket>>().cloned();
-    match guard.unless_revoked(serve(&caller, request, next, reply)).await.ok().transpose()? {
+    // Pinned here: what is handed on is the address of it.
+    let serving = pin!(serve(&caller, request, next, reply));
+    match guard.unless_revoked(serving).await.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if guard.interruption().is_none() => {
+            Point::AnswerReady.reached();
             let has_last_words = response.response().extensions().get::<HasLastWords>().is_some();
             Ok(response.map_body(|_, body| hold(body, guard, socket, has_last_words)))
         }
@@ -196,6 +202,9 @@ async fn handled<B: MessageBody + 'static>(
 async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origin) -> Result<Caller, Failure> {
     // Nobody can be confirmed then, and nothing would be let through at its end.
     if !app.in_flight.lease().holds() {
+        if app.config.broken.leaves_out(Rule::SilenceIsNoRefusal) {
+            return Err(Failure::Unauthorized { reason: None });
+        }
         return Err(Failure::Unavailable { step: "this server's lease has run out", source: None });
     }
     let Some(authority) = app.authorities.get(&presented).await? else {
@@ -285,23 +294,26 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, s
     if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
         return failure;
     }
-    let entry = Entry {
-        id,
-        actor: Actor::anonymous(),
-        event: Event::AuthRefuse,
-        target: Target::default(),
-        origin,
-        detail: Detail::none(),
+    let (address, code) = (origin.ip, failure.code());
+    let request = || {
+        let entry = Entry {
+            id,
+            actor: Actor::anonymous(),
+            event: Event::AuthRefuse,
+            target: Target::default(),
+            origin,
+            detail: Detail::none(),
+        };
+        let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, code));
+        Request { entry, basis: None, finish: Some(finish), count: 1, audited: true }
     };
-    let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, failure.code()));
-    let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
     let batcher = match app.batcher() {
         Ok(batcher) => batcher,
         Err(stopped) => return stopped,
     };
     let recorded = match shown {
-        true => batcher.admit(request).await.map(drop),
-        false => app.refusals.report(batcher, request, failure.code()).await,
+        true => batcher.admit(request()).await.map(drop),
+        false => app.refusals.report(batcher, address, code, request).await,
     };
     recorded.err().map_or(failure, Into::into)
 }
@@ -355,9 +367,13 @@ fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The page to be seen instead, where the one that was asked for says so.
-fn elsewhere(response: &HttpResponse<impl MessageBody>, address: Option<&Uri>) -> Option<HttpResponse> {
+fn elsewhere(
+    response: &HttpResponse<impl MessageBody>,
+    address: Option<&Uri>,
+    kept: Option<Kept>,
+) -> Option<HttpResponse> {
     let instead = response.extensions().get::<Instead>().copied()?;
-    Some(instead.answer(address?))
+    Some(instead.answer(address?, kept))
 }
 
 /// What every answer carries: the request's id, and what browsers must know.

@@ -128,21 +128,11 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
     let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponseBuilder::new(status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    match failure {
-        Failure::Limited(exhausted) => {
-            response.insert_header((header::RETRY_AFTER, format!("{:.0}", seconds_until(exhausted))));
-        }
-        Failure::Throttled { wait } => {
-            let seconds = wait.as_seconds_f64().ceil().max(1.0);
-            response.insert_header((header::RETRY_AFTER, format!("{seconds:.0}")));
-        }
-        Failure::Unavailable { .. } | Failure::Unconfirmed | Failure::Busy | Failure::Stale => {
-            response.insert_header((header::RETRY_AFTER, "1"));
-        }
-        _ if status == StatusCode::UNAUTHORIZED => {
-            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
-        }
-        _ => {}
+    if let Some(seconds) = seconds_to_wait(failure) {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
     }
     let problem = Problem::new(failure, request_id);
     let mut response = match format {
@@ -155,6 +145,18 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
         limit_fields(response.headers_mut(), exhausted.limit, 0, Some(seconds_until(exhausted)));
     }
     response
+}
+
+/// In how many whole seconds to come again, where that is worth trying.
+#[must_use]
+pub fn seconds_to_wait(failure: &Failure) -> Option<u64> {
+    match failure {
+        Failure::Limited(exhausted) => Some(exhausted.retry_after.as_nanos().div_ceil(1_000_000_000)),
+        Failure::Throttled { wait } => Some(wait.whole_nanoseconds().max(0).cast_unsigned().div_ceil(1_000_000_000)),
+        Failure::Unavailable { .. } | Failure::Unconfirmed | Failure::Busy | Failure::Stale => Some(1),
+        _ => None,
+    }
+    .map(|seconds| u64::try_from(seconds.max(1)).unwrap_or(u64::MAX))
 }
 
 /// When the next request would pass, in whole seconds.

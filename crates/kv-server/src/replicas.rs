@@ -4,15 +4,19 @@
 //! What is to be ended is in the database; a notification only has it looked for sooner. Nothing counts because of one.
 
 mod keeper;
+mod silence;
+
+pub use silence::silence;
 
 use crate::{
     admission::{GONE_AFTER, Interruption},
     app::App,
+    broken::Rule,
     failure::Failure,
     operations::cut,
 };
 use keeper::{Joined, Keeper};
-use kv_store::{Cut, NumberedCut, Replica, Store, StoreError};
+use kv_store::{NumberedCut, Replica, Store, StoreError, points::Point};
 use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
@@ -50,6 +54,14 @@ impl Default for ReplicaSettings {
 /// Waits until everything that was taken away before this call has ended on every server: each has said so, or its lease
 /// has run out, after 2.2 seconds at most.
 pub async fn settled(app: &Arc<App>) {
+    Point::CutCommitted.reached();
+    if !app.config.broken.leaves_out(Rule::WaitForServers) {
+        wait_for_servers(app).await;
+    }
+    Point::CutSettled.reached();
+}
+
+async fn wait_for_servers(app: &Arc<App>) {
     let started = app.clock.since_boot();
     let (mut wait, mut wanted) = (FIRST_LOOK, None::<(i64, Vec<Replica>)>);
     loop {
@@ -121,13 +133,15 @@ pub struct Replicas {
     id: Uuid,
     progress: Mutex<Progress>,
     changed: Condvar,
+    /// Since when the keeper of the lease waits for the database; none while it does not.
+    asking: Mutex<Option<Duration>>,
 }
 
 impl Replicas {
     /// Not one of them yet.
     #[must_use]
     pub fn new(id: Uuid) -> Self {
-        Self { id, progress: Mutex::default(), changed: Condvar::new() }
+        Self { id, progress: Mutex::default(), changed: Condvar::new(), asking: Mutex::default() }
     }
 
     /// How many cuts have still to end here.
@@ -199,6 +213,12 @@ impl Membership {
         Ok(Self { app: app.clone(), keeper, tasks })
     }
 
+    /// Leaves without a word, for the database would not hear it. The keeper ends when it is answered, if ever.
+    pub fn leave(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.app.replicas.change(|progress| progress.stopping = true);
+    }
+
     /// Leaves, once nothing runs any more: nobody waits for this server from then on.
     pub async fn end(self) {
         self.app.replicas.change(|progress| progress.stopping = true);
@@ -223,13 +243,21 @@ impl Membership {
 /// Carries out what others took away, in its order.
 async fn carry_out(app: Arc<App>, mut told: mpsc::UnboundedReceiver<NumberedCut>) {
     while let Some(NumberedCut { number, cut }) = told.recv().await {
-        // What cannot be read was written by a newer version: nothing goes on that it may have meant.
+        Point::CutFetched.reached();
         let marking = app.clone();
-        let marked = tokio::spawn(async move { cut::mark(&marking, cut.unwrap_or(Cut::Everyone)).await }).await;
+        let marked = tokio::spawn(async move {
+            match cut {
+                Some(cut) => cut::mark(&marking, cut).await,
+                // It was written by a newer version. Nothing goes on that it may have meant, and nobody is called dead.
+                None => marking.in_flight.mark_all(Interruption::Unconfirmed),
+            }
+        });
+        let marked = marked.await;
         let marked = marked.unwrap_or_else(|error| {
             tracing::error!(%error, "marking what is to end panicked; everything has ended");
             app.in_flight.mark_all(Interruption::Unconfirmed)
         });
+        Point::CutMarked.reached();
         app.replicas.change(|progress| {
             // A server that began anew meanwhile is further.
             progress.marked = progress.marked.max(number);

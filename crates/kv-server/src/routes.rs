@@ -188,7 +188,7 @@ routes! {
         GET => pages::users::account::ask_to_delete,
         POST => pages::users::account::delete,
     }
-    // The same page: where its table of keys is turned and sorted.
+    // The same page: where its tables are turned and sorted.
     "/settings/users/{id}/api-keys" Page { GET => pages::users::user::show }
     "/settings/users/{id}/api-keys/revoke-all" Page {
         GET => pages::users::access::ask_to_revoke_all,
@@ -198,6 +198,7 @@ routes! {
         GET => pages::users::access::ask_to_revoke,
         POST => pages::users::access::revoke,
     }
+    "/settings/users/{id}/sessions" Page { GET => pages::users::user::show_sessions }
     "/settings/users/{id}/sessions/end" Page {
         GET => pages::users::access::ask_to_end_all,
         POST => pages::users::access::end_all,
@@ -255,6 +256,10 @@ routes! {
         GET => pages::security::recovery_codes::ask,
         POST => pages::security::recovery_codes::renew,
     }
+    "/profile/security/sessions/end" Page {
+        GET => pages::security::sessions::ask_to_end_others,
+        POST => pages::security::sessions::end_others,
+    }
     "/profile/security/sessions/{id}/end" Page {
         GET => pages::security::sessions::ask_to_end,
         POST => pages::security::sessions::end,
@@ -275,7 +280,7 @@ routes! {
     "/api/v1/auth/me" Credential { GET => api::auth::me }
     "/api/v1/auth/password" Credential { POST => api::auth::password }
     "/api/v1/auth/reverify" Credential { POST => api::second_factor::reverify }
-    "/api/v1/auth/sessions" Credential { GET => api::auth::list_sessions }
+    "/api/v1/auth/sessions" Credential { GET => api::auth::list_sessions, DELETE => api::auth::end_other_sessions }
     "/api/v1/auth/sessions/{id}" Credential { DELETE => api::auth::end_session }
     "/api/v1/auth/totp/setup" Credential { POST => api::second_factor::totp_setup }
     "/api/v1/auth/totp/enable" Credential { POST => api::second_factor::totp_enable }

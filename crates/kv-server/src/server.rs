@@ -1,5 +1,7 @@
 //! The server: from a configuration to listening sockets, and from a signal back to silence.
 
+mod sealing;
+
 use crate::{
     app::{App, StartError},
     clock::{Clock, Random},
@@ -12,21 +14,22 @@ use crate::{
         purge_audit::purge_audit,
         register_contexts::register_contexts,
     },
-    replicas::Membership,
+    replicas::{self, Membership},
     routes,
     tls::{self, Tls},
     upstreams::Upstreams,
 };
 use actix_web::{App as Web, HttpServer, web};
-use kv_store::{Opener, StoreError};
+use kv_store::{Opener, admission::EntryEnd};
 use secrecy::ExposeSecret;
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
-use time::OffsetDateTime;
+use tokio::sync::oneshot;
 
 /// Workers: one a core up to this many.
 const MAX_WORKERS: usize = 8;
@@ -38,16 +41,18 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
 const HANDSHAKES: usize = 4_096;
 /// How long running requests may take to end once the server stops.
 const SHUTDOWN_SECONDS: u64 = 10;
+/// How long a stopping server writes what is still to be written.
+const LAST_WORDS: Duration = Duration::from_secs(8);
+/// How long the listeners of a server that is left may take to close.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Between two rounds of housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(3);
 /// Last uses written in one transaction.
 const USES: usize = 200;
 /// The most that are written in one round.
 const USES_A_ROUND: usize = 3_000;
-/// Between two seals of the audit log.
-const SEALING: Duration = Duration::from_secs(1);
-/// The round of sealing in which what a crash left is adopted.
-const ADOPTION: u32 = 10;
+/// Between two attempts to begin anew.
+const BETWEEN_STARTS: Duration = Duration::from_secs(1);
 /// Between two steps of deleting.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 /// The most rows of throttles and sessions that are deleted an hour.
@@ -82,15 +87,39 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn run(config: Config) -> Result<(), StartError> {
-    let server = start(config, Clock::system(), Random::system()).await?;
-    tracing::info!(address = %server.address, database = ?server.app.store.url(), "serving");
-    if server.app.config.tls().is_none() && !server.address.ip().is_loopback() {
-        tracing::warn!(
-            "plain HTTP beyond this machine: keys and passwords can be read on the way; \
-             set KUBEVISION_TLS_CERT and KUBEVISION_TLS_KEY, or put TLS in front"
+    let mut stop = pin!(stop_signal());
+    let mut server = start(config.clone(), Clock::system(), Random::system()).await?;
+    loop {
+        tracing::info!(address = %server.address, database = ?server.app.store.url(), "serving");
+        if server.app.config.tls().is_none() && !server.address.ip().is_loopback() {
+            tracing::warn!(
+                "plain HTTP beyond this machine: keys and passwords can be read on the way; \
+                 set KUBEVISION_TLS_CERT and KUBEVISION_TLS_KEY, or put TLS in front"
+            );
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            () = replicas::silence(&server.app) => {}
+        }
+        tracing::error!(
+            "the connections to the database are silent, and new ones are answered: they are left, and the server begins anew"
         );
+        let outcomes = server.leave().await;
+        let anew = async {
+            loop {
+                match start(config.clone(), Clock::system(), Random::system()).await {
+                    Ok(server) => return server,
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the server does not begin"),
+                }
+                tokio::time::sleep(BETWEEN_STARTS).await;
+            }
+        };
+        server = tokio::select! {
+            () = &mut stop => return Ok(()),
+            server = anew => server,
+        };
+        outcomes.into_iter().for_each(|end| server.app.outcomes.push(end));
     }
-    stop_signal().await;
     tracing::info!("stopping");
     server.stop().await;
     Ok(())
@@ -171,7 +200,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         handle: server.handle(),
         work: tokio::spawn(server),
         housekeeping: tokio::spawn(keep_house(app.clone(), tls)),
-        sealing: tokio::spawn(keep_sealing(app.clone())),
+        sealing: tokio::spawn(sealing::keep_sealing(app.clone())),
         membership,
         metrics: metrics_handle,
         app,
@@ -190,8 +219,42 @@ impl Running {
         }
         self.metrics.stop(false).await;
         self.membership.end().await;
-        let app = self.app;
-        if tokio::task::spawn_blocking(move || app.stop()).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, stopped(self.app)).await.is_err() {
+            tracing::error!("the database does not answer; what was still to be written is not");
+        }
+    }
+}
+
+impl Running {
+    /// Leaves everything where it is, with calls that will not be answered, and gives the outcomes that are not written. What
+    /// began here has ended: its lease has run out.
+    async fn leave(self) -> Vec<EntryEnd> {
+        self.app.drain();
+        self.housekeeping.abort();
+        self.sealing.abort();
+        for handle in [&self.handle, &self.metrics] {
+            if tokio::time::timeout(FAREWELL, handle.stop(false)).await.is_err() {
+                tracing::warn!("a listener does not end");
+            }
+        }
+        self.membership.leave();
+        let outcomes = self.app.outcomes.not_written();
+        // Its threads end, should they be answered after all.
+        drop(stopped(self.app));
+        outcomes
+    }
+}
+
+/// Stops an application, on a thread of its own, which keeps nothing from ending: what it waits for may never come.
+fn stopped(app: Arc<App>) -> impl Future<Output = ()> {
+    let (tell, told) = oneshot::channel();
+    let stopping = std::thread::Builder::new().name("stopping".into()).spawn(move || {
+        app.stop();
+        // Nobody may be waiting.
+        let _ = tell.send(());
+    });
+    async move {
+        if stopping.is_err() || told.await.is_err() {
             tracing::error!("stopping the application failed");
         }
     }
@@ -263,62 +326,6 @@ async fn delete_what_is_over(app: &Arc<App>) -> Result<(), Failure> {
     app.with_store(move |store| store.purge_sessions(now - KEEP_SESSIONS, ROWS)).await?;
     app.with_store(move |store| store.forget_cuts(now - KEEP_CUTS)).await?;
     Ok(())
-}
-
-/// Seals the audit log each second, on a thread of its own: the requests do not wait for it. What a crash left unsealed is
-/// adopted once, when whoever else may have written it has had the time to seal it.
-async fn keep_sealing(app: Arc<App>) {
-    let started = app.clock.now();
-    // From when on: asked before this process seals anything of its own, which would hide what is asked for.
-    let mut since = None;
-    let mut round = 0_u32;
-    loop {
-        tokio::time::sleep(SEALING).await;
-        let (sealing, known, adopts) = (app.clone(), since, round == ADOPTION);
-        let done = tokio::task::spawn_blocking(move || seal_once(&sealing, known, adopts.then_some(started)));
-        match done.await {
-            Ok(Ok(from)) => {
-                since = Some(from);
-                round = round.saturating_add(1);
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the audit log is not sealed for now");
-            }
-            Err(error) => tracing::error!(%error, "sealing the audit log panicked"),
-        }
-    }
-}
-
-/// One round, which adopts what was written before `until` where that is given. Tells from when on there may be something
-/// to adopt.
-fn seal_once(
-    app: &App,
-    since: Option<OffsetDateTime>,
-    until: Option<OffsetDateTime>,
-) -> Result<OffsetDateTime, StoreError> {
-    let since = match since {
-        Some(since) => since,
-        None => app.store.unsealed_since()?,
-    };
-    // First: an adoption that fails must not stop this.
-    app.seal_audit()?;
-    if let Some(until) = until
-        && let Err(error) = adopt(app, since, until)
-    {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "what an earlier run left unsealed stays so until the next start, and reads as unsealed");
-    }
-    Ok(since)
-}
-
-/// Seals what an earlier run wrote and did not seal.
-fn adopt(app: &App, since: OffsetDateTime, until: OffsetDateTime) -> Result<(), StoreError> {
-    let found = app.store.adopt_unsealed(since, until)?;
-    if found > 0 {
-        tracing::warn!(entries = found, "entries that an earlier run left unsealed are sealed now");
-    }
-    app.seal_audit()?;
-    app.store.note_adopted(until)
 }
 
 /// Shows the first administrator's password, once, to whoever started the server; never through the log.

@@ -93,6 +93,54 @@ type Columns = (
     (Option<i64>, Option<String>, Option<String>),
 );
 
+/// A query with the filters that are given: whatever it selects, it is of entries with their ends.
+macro_rules! filtered {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        equal! {
+            query,
+            id: $filter.id.map(bytes),
+            user_name: $filter.user.as_deref().map(text),
+            agent: $filter.agent.as_deref().map(text),
+            key_id: $filter.key_id.map(bytes),
+            action: $filter.action.map(Event::as_str),
+            resource: $filter.resource.as_deref().map(text),
+            cluster: $filter.cluster.as_deref().map(text),
+            namespace: $filter.namespace.as_deref().map(text),
+        }
+        if let Some(since) = $filter.since {
+            query = query.filter(audit_entries::at.ge(micros(since)));
+        }
+        if let Some(until) = $filter.until {
+            query = query.filter(audit_entries::at.lt(micros(until)));
+        }
+        if let Some(status) = $filter.status.map(i64::from) {
+            let own = audit_entries::status_code.eq(status).assume_not_null();
+            let end = audit_outcomes::status_code.eq(status).assume_not_null();
+            query = query.filter(own.or(audit_entries::outcome.is_null().and(end)));
+        }
+        if let Some(outcome) = $filter.outcome {
+            let name = outcome.as_str();
+            let own = audit_entries::outcome.eq(name).assume_not_null();
+            let end = audit_outcomes::outcome.eq(name).assume_not_null();
+            let open = audit_entries::outcome.is_null();
+            query = match outcome {
+                Outcome::Unknown => query.filter(own.or(open.and(audit_outcomes::entry_id.is_null().or(end)))),
+                _ => query.filter(own.or(open.and(end))),
+            };
+        }
+        query
+    }};
+}
+
+macro_rules! equal {
+    ($query:ident, $($column:ident: $value:expr),+ $(,)?) => {$(
+        if let Some(value) = $value {
+            $query = $query.filter(audit_entries::$column.eq(value));
+        }
+    )+};
+}
+
 impl Store {
     /// A page of entries, the newest first.
     ///
@@ -100,7 +148,7 @@ impl Store {
     /// [`StoreError`].
     pub fn read_audit(&self, filter: &AuditFilter, page: PageRequest) -> Result<Page<AuditRecord>> {
         self.read(|conn| {
-            let mut query = audit_entries::table
+            let query = audit_entries::table
                 .left_join(audit_outcomes::table.on(
                     audit_outcomes::entry_id.eq(audit_entries::id).and(audit_outcomes::entry_at.eq(audit_entries::at)),
                 ))
@@ -132,47 +180,29 @@ impl Store {
                     ),
                 ))
                 .into_boxed();
-            macro_rules! equal {
-                ($($column:ident: $value:expr),+ $(,)?) => {$(
-                    if let Some(value) = $value {
-                        query = query.filter(audit_entries::$column.eq(value));
-                    }
-                )+};
-            }
-            equal! {
-                id: filter.id.map(bytes),
-                user_name: filter.user.as_deref().map(text),
-                agent: filter.agent.as_deref().map(text),
-                key_id: filter.key_id.map(bytes),
-                action: filter.action.map(Event::as_str),
-                resource: filter.resource.as_deref().map(text),
-                cluster: filter.cluster.as_deref().map(text),
-                namespace: filter.namespace.as_deref().map(text),
-            }
-            if let Some(since) = filter.since {
-                query = query.filter(audit_entries::at.ge(micros(since)));
-            }
-            if let Some(until) = filter.until {
-                query = query.filter(audit_entries::at.lt(micros(until)));
-            }
-            if let Some(status) = filter.status.map(i64::from) {
-                let own = audit_entries::status_code.eq(status).assume_not_null();
-                let end = audit_outcomes::status_code.eq(status).assume_not_null();
-                query = query.filter(own.or(audit_entries::outcome.is_null().and(end)));
-            }
-            if let Some(outcome) = filter.outcome {
-                let name = outcome.as_str();
-                let own = audit_entries::outcome.eq(name).assume_not_null();
-                let end = audit_outcomes::outcome.eq(name).assume_not_null();
-                let open = audit_entries::outcome.is_null();
-                query = match outcome {
-                    Outcome::Unknown => query.filter(own.or(open.and(audit_outcomes::entry_id.is_null().or(end)))),
-                    _ => query.filter(own.or(open.and(end))),
-                };
-            }
+            let query = filtered!(query, filter);
             let rows: Vec<Columns> = query.load(conn)?;
             let items = rows.into_iter().map(record).collect::<Result<Vec<_>>>()?;
             Ok(page.page(items, |entry| entry.id.uuid()))
+        })
+    }
+
+    /// How many entries there are, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_audit(&self, filter: &AuditFilter, most: u16) -> Result<usize> {
+        self.read(|conn| {
+            let query = audit_entries::table
+                .left_join(audit_outcomes::table.on(
+                    audit_outcomes::entry_id.eq(audit_entries::id).and(audit_outcomes::entry_at.eq(audit_entries::at)),
+                ))
+                .limit(i64::from(most))
+                .select(audit_entries::id)
+                .into_boxed();
+            let query = filtered!(query, filter);
+            // Looked at no further than that: to count all of a long log takes as long as to read it.
+            Ok(query.load::<Vec<u8>>(conn)?.len())
         })
     }
 }

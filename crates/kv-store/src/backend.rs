@@ -3,6 +3,7 @@
 //! No query is written here, and no other room opens a connection.
 
 use crate::{
+    admission::Standings,
     error::{Result, StoreError},
     timeline::{self, Newest},
 };
@@ -97,8 +98,8 @@ const POSTGRES_LIMITS: &[(&str, &str)] = &[
     ("application_name", "kubevision"),
 ];
 
-/// The one type of our own in the schema.
-const ADMISSION_REQUEST: &str = "admission_request";
+/// The type of our own that admission sends.
+const ADMISSION_LINE: &str = "admission_line";
 
 #[derive(Debug)]
 pub(crate) struct Manager {
@@ -141,6 +142,8 @@ pub(crate) struct Pooled {
     pub(crate) broken: bool,
     /// The primary it leads to.
     pub(crate) timeline: i64,
+    /// What admission found over it.
+    pub(crate) standings: Standings,
 }
 
 pub(crate) type Pool = r2d2::Pool<Manager>;
@@ -196,7 +199,7 @@ impl r2d2::ManageConnection for Manager {
         if !self.newest.see(timeline) {
             return Err(ConnectionError::BadConnection(timeline::replaced().to_string()));
         }
-        Ok(Pooled { conn, broken: false, timeline })
+        Ok(Pooled { conn, broken: false, timeline, standings: Standings::default() })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ConnectionError> {
@@ -257,7 +260,7 @@ fn open_postgres(url: &str, purpose: Purpose) -> Result<diesel::PgConnection, Co
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     if purpose == Purpose::Admission {
         // Asked now, and not in the middle of the first admission, over a connection that may be dead by then.
-        let found = conn.lookup_type(ADMISSION_REQUEST, None).array_oid().map(drop);
+        let found = conn.lookup_type(ADMISSION_LINE, None).array_oid().map(drop);
         found.map_err(|error| ConnectionError::CouldntSetupConfiguration(Error::QueryBuilderError(error.into())))?;
     }
     Ok(conn)

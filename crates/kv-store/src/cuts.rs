@@ -7,6 +7,7 @@ use crate::{
     backend::AnyConn,
     basis::{Basis, Credential, Standing, standing},
     error::{Result, StoreError},
+    points::Point,
     row::{bytes, id, micros, time},
     schema::{cuts, revisions, sessions},
     store::Store,
@@ -88,6 +89,7 @@ pub(crate) fn note(conn: &mut AnyConn, cut: Cut, now: OffsetDateTime) -> Result<
         // Told with the commit. Who does not hear it finds the row at the next renewal.
         sql_query(format!("NOTIFY {CHANNEL}")).execute(pg)?;
     }
+    Point::CutWritten.reached();
     Ok(())
 }
 

@@ -13,7 +13,9 @@ use crate::{
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl,
-    RunQueryDsl, dsl::count_star,
+    RunQueryDsl,
+    dsl::{count, count_star, sql},
+    sql_types::BigInt,
 };
 use kv_authz::{
     Action, KeyId, KeyState, Permit, UserId,
@@ -89,6 +91,17 @@ pub enum KeyFilter {
     Revoked,
     /// All.
     All,
+}
+
+/// How many keys of a user are in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// Those that count.
+    pub live: i64,
+    /// Those not revoked whose time is over.
+    pub expired: i64,
+    /// The revoked ones.
+    pub revoked: i64,
 }
 
 /// Why a key was not made.
@@ -273,6 +286,23 @@ impl Store {
             let rows: Vec<Columns> = query.load(conn)?;
             let items = rows.into_iter().map(record).collect::<Result<Vec<_>>>()?;
             Ok(page.page(items, |key| key.id.uuid()))
+        })
+    }
+
+    /// How many keys a user has, by state.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_keys(&self, owner: UserId, now: OffsetDateTime) -> Result<KeyCounts> {
+        let expired = || {
+            let begins = "count(CASE WHEN revoked_at IS NULL AND (expired_seen_at IS NOT NULL OR expires_at <= ";
+            sql::<BigInt>(begins).bind::<BigInt, _>(micros(now)).sql(") THEN 1 END)")
+        };
+        self.read(|conn| {
+            let theirs = api_keys::table.filter(api_keys::user_id.eq(bytes(owner)));
+            let (all, revoked, expired): (i64, i64, i64) =
+                theirs.select((count_star(), count(api_keys::revoked_at), expired())).get_result(conn)?;
+            Ok(KeyCounts { live: all - revoked - expired, expired, revoked })
         })
     }
 

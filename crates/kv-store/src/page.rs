@@ -1,4 +1,5 @@
-//! Pages by keyset: the newest first, each page begun after the last id of the one before. Never by offset.
+//! Pages by keyset: each begun after the last item of the one before, which its id stands for; the newest first, where the
+//! list has no other order. Never by offset.
 
 use crate::error::Result;
 use kv_authz::ids::MalformedId;
@@ -47,6 +48,11 @@ impl PageRequest {
     pub fn after(limit: u16, cursor: Option<&str>) -> Result<Self, MalformedId> {
         let after = cursor.map(|text| Uuid::try_parse(text).map_err(|_| MalformedId)).transpose()?;
         Ok(Self::new(limit, after))
+    }
+
+    /// The id that the page before ended with.
+    pub(crate) fn last(&self) -> Option<Vec<u8>> {
+        self.after.map(|id| id.as_bytes().to_vec())
     }
 
     /// Ids below this one are on the page.

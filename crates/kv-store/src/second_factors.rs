@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     row::{bytes, id, micros},
     schema::{login_challenges, recovery_codes, second_factors, sessions},
-    sessions::end_others,
+    sessions::end_all,
     store::Store,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::count_star};
@@ -188,7 +188,7 @@ impl Store {
             replace_codes(conn, user, hashes)?;
             bump(conn, user)?;
             show(conn, session, now)?;
-            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            let facts = others_ended(end_all(conn, (user, Some(session)), &permit.actor().user, occasion.now)?);
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(())
@@ -210,7 +210,7 @@ impl Store {
             confirm(conn, basis, occasion.now)?;
             accept(conn, user, proof, micros(occasion.now))?;
             forget_factor(conn, user)?;
-            let facts = others_ended(end_others(conn, (user, session), &permit.actor().user, occasion.now)?);
+            let facts = others_ended(end_all(conn, (user, Some(session)), &permit.actor().user, occasion.now)?);
             let facts = facts.with(Fact::SecondFactor, proof.name());
             self.insert_act(conn, permit, occasion, Finish::with_status(204).because(facts))?;
             cuts::note(conn, Cut::User(user), occasion.now)?;

@@ -7,8 +7,7 @@ use crate::{
     basis::{ActError, Basis, Credential, Never, confirm},
     cuts::{self, Cut},
     error::Result,
-    page::{Page, PageRequest},
-    row::{bytes, id, maybe_time, micros, text, time},
+    row::{bytes, id, micros, text},
     schema::{refresh_tokens, sessions, users},
     store::Store,
 };
@@ -38,25 +37,6 @@ pub struct NewSession {
     pub factor_shown_at: Option<OffsetDateTime>,
     /// The digest of its opaque token: the one that renews it, or the cookie of a browser, which renews nothing.
     pub token: Vec<u8>,
-}
-
-/// A session as its owner sees it.
-#[derive(Debug, Clone)]
-pub struct SessionRecord {
-    /// Its id.
-    pub id: SessionId,
-    /// When it began.
-    pub created_at: OffsetDateTime,
-    /// When it was last renewed.
-    pub renewed_at: Option<OffsetDateTime>,
-    /// When it ends by itself.
-    pub expires_at: OffsetDateTime,
-    /// When a code was last shown in it.
-    pub factor_shown_at: Option<OffsetDateTime>,
-    /// From where it was begun.
-    pub ip: Option<String>,
-    /// By what.
-    pub user_agent: String,
 }
 
 /// A refresh token about to take another's place.
@@ -193,46 +173,6 @@ impl Store {
         })
     }
 
-    /// A user's sessions that go on, the newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`](crate::StoreError).
-    pub fn list_sessions(&self, user: UserId, page: PageRequest, now: OffsetDateTime) -> Result<Page<SessionRecord>> {
-        type Columns = (Vec<u8>, i64, Option<i64>, i64, Option<i64>, Option<String>, String);
-        self.read(|conn| {
-            let rows: Vec<Columns> = sessions::table
-                .filter(sessions::user_id.eq(bytes(user)))
-                .filter(sessions::ended_at.is_null())
-                .filter(sessions::expires_at.gt(micros(now)))
-                .filter(sessions::id.lt(page.below()))
-                .order(sessions::id.desc())
-                .limit(page.rows())
-                .select((
-                    sessions::id,
-                    sessions::created_at,
-                    sessions::renewed_at,
-                    sessions::expires_at,
-                    sessions::factor_shown_at,
-                    sessions::ip,
-                    sessions::user_agent,
-                ))
-                .load(conn)?;
-            let read = |(session, created, renewed, expires, shown, ip, user_agent): Columns| {
-                Ok(SessionRecord {
-                    id: id(&session)?,
-                    created_at: time(created)?,
-                    renewed_at: maybe_time(renewed)?,
-                    expires_at: time(expires)?,
-                    factor_shown_at: maybe_time(shown)?,
-                    ip,
-                    user_agent,
-                })
-            };
-            let items = rows.into_iter().map(read).collect::<Result<Vec<_>>>()?;
-            Ok(page.page(items, |session| session.id.uuid()))
-        })
-    }
-
     /// Ends a session of `owner` for good. The first time stands, and later calls succeed without effect.
     ///
     /// # Errors
@@ -258,7 +198,7 @@ impl Store {
         })
     }
 
-    /// Ends every session of a user and tells how many went on.
+    /// Ends every session of a user but the one given, and tells how many went on.
     ///
     /// # Errors
     /// [`ActError`].
@@ -266,35 +206,18 @@ impl Store {
         &self,
         permit: &Permit<A>,
         basis: Option<&Basis>,
-        owner: UserId,
+        (owner, but): (UserId, Option<SessionId>),
         occasion: &Occasion,
     ) -> Result<usize, ActError<Never>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
-            let ended = end_all(conn, owner, &permit.actor().user, occasion.now)?;
+            let ended = end_all(conn, (owner, but), &permit.actor().user, occasion.now)?;
             let facts = Detail::none()
                 .with(Fact::Owner, owner.to_string())
                 .with(Fact::After, format!("{ended} sessions ended"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
             cuts::note(conn, Cut::User(owner), occasion.now)?;
             Ok(ended)
-        })
-    }
-
-    /// Whether the user has signed in from this address before, since the given time.
-    ///
-    /// # Errors
-    /// [`StoreError`](crate::StoreError).
-    pub fn has_signed_in_from(&self, user: UserId, ip: &str, since: OffsetDateTime) -> Result<bool> {
-        self.read(|conn| {
-            let found: Option<Vec<u8>> = sessions::table
-                .filter(sessions::user_id.eq(bytes(user)))
-                .filter(sessions::ip.eq(ip))
-                .filter(sessions::created_at.ge(micros(since)))
-                .select(sessions::id)
-                .first(conn)
-                .optional()?;
-            Ok(found.is_some())
         })
     }
 
@@ -368,24 +291,20 @@ fn end(conn: &mut AnyConn, session: SessionId, by: &str, now: OffsetDateTime) ->
     Ok(())
 }
 
-/// Ends a user's sessions.
-pub(crate) fn end_all(conn: &mut AnyConn, owner: UserId, by: &str, now: OffsetDateTime) -> Result<usize> {
-    let open = sessions::table.filter(sessions::user_id.eq(bytes(owner))).filter(sessions::ended_at.is_null());
-    let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
-    Ok(diesel::update(open).set(ending).execute(conn)?)
-}
-
-/// Ends a user's sessions but one, the one that acts.
-pub(crate) fn end_others(
+/// Ends a user's sessions but the one given, and tells how many of them went on.
+pub(crate) fn end_all(
     conn: &mut AnyConn,
-    (owner, acting): (UserId, SessionId),
+    (owner, but): (UserId, Option<SessionId>),
     by: &str,
     now: OffsetDateTime,
 ) -> Result<usize> {
-    let others = sessions::table
+    let open = sessions::table
         .filter(sessions::user_id.eq(bytes(owner)))
-        .filter(sessions::id.ne(bytes(acting)))
+        .filter(sessions::id.ne(bytes(but.unwrap_or(SessionId::NIL))))
         .filter(sessions::ended_at.is_null());
     let ending = (sessions::ended_at.eq(micros(now)), sessions::ended_by.eq(text(by)));
-    Ok(diesel::update(others).set(ending).execute(conn)?)
+    // Those that are over by themselves are ended too, for the day the clock is set back, and are not counted.
+    let over = diesel::update(open.clone().filter(sessions::expires_at.le(micros(now))));
+    over.set(ending.clone()).execute(conn)?;
+    Ok(diesel::update(open).set(ending).execute(conn)?)
 }

@@ -127,7 +127,7 @@ impl Store {
     pub(crate) fn read<T>(&self, work: impl Fn(&mut AnyConn) -> Result<T>) -> Result<T> {
         let mut tries = 0;
         let call = || loop {
-            match self.on(&self.0.general, &work) {
+            match self.on(&self.0.general, |pooled| work(&mut pooled.conn)) {
                 Err(error) if error.breaks_connection() && tries < GENERAL => tries += 1,
                 done => return done,
             }
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Runs an admission statement, which is a transaction of its own.
-    pub(crate) fn admission<T>(&self, work: impl FnOnce(&mut AnyConn) -> Result<T>) -> Result<T> {
+    pub(crate) fn admission<T>(&self, work: impl FnOnce(&mut Pooled) -> Result<T>) -> Result<T> {
         let call = || {
             let _turn = self.turn()?;
             self.on(&self.0.admission, work)
@@ -202,12 +202,12 @@ impl Store {
         self.0.writer.try_lock_for(Duration::from_millis(5))
     }
 
-    fn on<T, E>(&self, pool: &Pool, work: impl FnOnce(&mut AnyConn) -> Result<T, E>) -> Result<T, E>
+    fn on<T, E>(&self, pool: &Pool, work: impl FnOnce(&mut Pooled) -> Result<T, E>) -> Result<T, E>
     where
         E: From<StoreError> + AsStoreError,
     {
         let mut pooled = self.checkout(pool)?;
-        let done = work(&mut pooled.conn);
+        let done = work(&mut pooled);
         pooled.look_at(&done);
         // Seen by the lease meanwhile: then what the one before says may have been taken back on the new one.
         if done.is_ok() && self.0.newest.is_past(pooled.timeline) {

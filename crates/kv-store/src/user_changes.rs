@@ -161,7 +161,7 @@ impl Store {
                 }
                 false => 0,
             };
-            let sessions_ended = end_all(conn, user, by, occasion.now)?;
+            let sessions_ended = end_all(conn, (user, None), by, occasion.now)?;
             let facts = Detail::none()
                 .with(Fact::ObjectId, user.to_string())
                 .with(Fact::After, format!("{keys_revoked} keys revoked, {sessions_ended} sessions ended"));
@@ -187,7 +187,7 @@ impl Store {
             confirm(conn, basis, occasion.now)?;
             hold(conn, read)?;
             forget_factor(conn, user)?;
-            let sessions_ended = end_all(conn, user, &permit.actor().user, occasion.now)?;
+            let sessions_ended = end_all(conn, (user, None), &permit.actor().user, occasion.now)?;
             let facts = Detail::none()
                 .with(Fact::ObjectId, user.to_string())
                 .with(Fact::After, format!("{sessions_ended} sessions ended"));
@@ -276,7 +276,7 @@ fn end_credentials<A: Action>(
     let by = &permit.actor().user;
     Ok(UserChanged {
         keys_revoked: revoke_keys_of(conn, row, reason, by, occasion)?,
-        sessions_ended: end_all(conn, id(row)?, by, occasion.now)?,
+        sessions_ended: end_all(conn, (id(row)?, None), by, occasion.now)?,
         keys_restored: 0,
     })
 }

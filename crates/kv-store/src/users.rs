@@ -6,7 +6,6 @@ use crate::{
     backend::AnyConn,
     basis::{ActError, Basis, confirm},
     error::{Result, StoreError},
-    page::{Page, PageRequest},
     row::{bytes, id, maybe_time, micros, text, time},
     schema::{roles, second_factors, users},
     store::Store,
@@ -110,9 +109,9 @@ pub enum UserRefused {
     NoSuchAssignment,
 }
 
-type Columns = (Vec<u8>, String, (String, i64), i64, Option<i64>, RoleColumns, Option<i64>);
+pub(crate) type UserColumns = (Vec<u8>, String, (String, i64), i64, Option<i64>, RoleColumns, Option<i64>);
 
-macro_rules! columns {
+macro_rules! user_columns {
     () => {
         (
             users::id,
@@ -125,6 +124,8 @@ macro_rules! columns {
         )
     };
 }
+
+pub(crate) use user_columns;
 
 macro_rules! sign_in_columns {
     () => {
@@ -195,8 +196,8 @@ impl Store {
                 .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
                 .filter(users::name.eq(text(name)))
                 .filter(users::deleted_at.is_null())
-                .select(columns!())
-                .get_result::<Columns>(conn)
+                .select(user_columns!())
+                .get_result::<UserColumns>(conn)
                 .optional()?;
             row.map(|row| record(conn, row)).transpose()
         })
@@ -208,26 +209,6 @@ impl Store {
     /// [`StoreError`].
     pub fn find_user_by_id(&self, user: UserId) -> Result<Option<UserRecord>> {
         self.read(|conn| by_id(conn, user))
-    }
-
-    /// The users, the newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn list_users(&self, page: PageRequest) -> Result<Page<UserRecord>> {
-        self.read(|conn| {
-            let rows: Vec<Columns> = users::table
-                .left_join(roles::table.on(roles::id.eq(users::role)))
-                .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
-                .filter(users::deleted_at.is_null())
-                .filter(users::id.lt(page.below()))
-                .order(users::id.desc())
-                .limit(page.rows())
-                .select(columns!())
-                .load(conn)?;
-            let items = rows.into_iter().map(|row| record(conn, row)).collect::<Result<Vec<_>>>()?;
-            Ok(page.page(items, |user| user.id.uuid()))
-        })
     }
 
     /// What signing in as `name` needs; deleted users are gone.
@@ -271,8 +252,8 @@ fn by_id(conn: &mut AnyConn, user: UserId) -> Result<Option<UserRecord>> {
         .left_join(second_factors::table.on(second_factors::user_id.eq(users::id)))
         .filter(users::id.eq(bytes(user)))
         .filter(users::deleted_at.is_null())
-        .select(columns!())
-        .get_result::<Columns>(conn)
+        .select(user_columns!())
+        .get_result::<UserColumns>(conn)
         .optional()?;
     row.map(|row| record(conn, row)).transpose()
 }
@@ -308,9 +289,10 @@ fn sign_in((user, name, password_hash, disabled, version, factor): SignInColumns
     Ok(SignIn { id: id(&user)?, name, password_hash, disabled, version, has_second_factor })
 }
 
-fn record(
+/// A user as they were read, with what they are assigned.
+pub(crate) fn record(
     conn: &mut AnyConn,
-    (user, name, (role, version), created, disabled, columns, factor): Columns,
+    (user, name, (role, version), created, disabled, columns, factor): UserColumns,
 ) -> Result<UserRecord> {
     let read = UserAsRead { id: id(&user)?, version, role_version: columns.3 };
     Ok(UserRecord {

@@ -1,20 +1,23 @@
-//! A file that cannot grow, as on a disk that is full: nothing is done that is not on record, and what was taken away stays so.
+//! A disk that is full, and a file that cannot grow, as on one: nothing is done that is not on record, and what was taken away stays so.
 
 use crate::{
     SERVER,
     controller::{probe, revoke},
     history::What,
     load::{By, ask, steady},
-    runs::{judge, run, seed},
+    runs::{either, judge, run, seed},
     weather::Dice,
     world::World,
 };
-use kv_tests::{Backend, until};
+use kv_store::DatabaseUrl;
+use kv_tests::{Backend, Disk, until};
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::PermissionsExt,
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Files may have so many blocks of 512 bytes: the database has its tables, and its log no room to be written back.
@@ -62,5 +65,70 @@ fn a_full_disk_refuses_and_forgets_nothing() {
         assert_eq!(ask(&world, By::Itself, dead, 0, What::Get).await.status, 401);
         let start = world.start;
         judge("disk full", start, &world.end().await);
+    });
+}
+
+/// The disk that the file is on. In MiB: the tables, their log, and a little.
+const DISK: u32 = 8;
+
+fn folder(world: &World) -> PathBuf {
+    let DatabaseUrl::Sqlite(file) = &world.database().url else { panic!("a file") };
+    file.parent().unwrap().to_owned()
+}
+
+/// The server goes on by itself when there is room again, and what it could not write down meanwhile it writes then.
+#[test]
+fn a_disk_that_was_full_is_forgotten_as_soon_as_there_is_room() {
+    run(async {
+        let mut dice = Dice::new(seed());
+        let world = World::start(Backend::Sqlite, 1).await;
+        let (living, dead) = (world.make_key(0, 0).await, world.make_key(1, 0).await);
+        revoke(&world, dead, 1, 0).await;
+        world.signal(0, "TERM");
+        world.ended(0).await;
+        let disk = match Disk::under(&folder(&world), DISK) {
+            Ok(disk) => disk,
+            Err(why) => return println!("no disk was full, only a file ended, for nothing can be mounted here: {why}"),
+        };
+        world.run(0).await;
+        world.in_use.lock().unwrap().extend([living, dead]);
+        let load = steady(&world, 250, dice.fork());
+        let answered = |status: u16, since: Instant| {
+            let counts = |one: &&crate::history::Asked| one.key == living && one.status == status && one.began > since;
+            world.records.with(|history| history.asked.iter().filter(counts).count())
+        };
+        for _ in 0..either(2, 6) {
+            let begun = Instant::now();
+            until("it is served", || answered(200, begun) > 20).await;
+            disk.fill();
+            let full = Instant::now();
+            until("the disk is full", || answered(503, full) > 50).await;
+            probe(&world, dead, Instant::now()).await;
+            disk.free();
+            let free = Instant::now();
+            until("it is served again", || answered(200, free) > 20).await;
+            assert_eq!(ask(&world, By::Itself, living, 0, What::Patch).await.status, 200);
+            // As fast as ever, and for good: what failed has left nothing behind.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let calm = Instant::now();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(answered(503, calm), 0, "nobody is refused while there is room");
+            // Rights can be taken away again.
+            let gone = world.make_key(0, 0).await;
+            revoke(&world, gone, 0, 0).await;
+            assert_eq!(ask(&world, By::Itself, gone, 0, What::Get).await.status, 401);
+        }
+        world.over.store(true, Ordering::Relaxed);
+        load.await.unwrap();
+        let start = world.start;
+        let history = world.end().await;
+        // Nobody was killed: what was answered has its outcome on record.
+        let outcomes: HashMap<&str, &str> =
+            history.entries.iter().map(|entry| (entry.request_id.as_str(), entry.outcome.as_str())).collect();
+        for one in history.asked.iter().filter(|one| one.succeeded()) {
+            assert_eq!(outcomes.get(one.request_id.as_str()), Some(&"succeeded"), "request {}", one.serial);
+        }
+        judge("disk full for a while", start, &history);
+        drop(disk);
     });
 }

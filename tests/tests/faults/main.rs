@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "what a run has seen is printed for the reader")]
 
 mod answer;
+mod broken;
 mod checker;
 mod clock;
 mod controller;
@@ -12,10 +13,15 @@ mod disk;
 mod history;
 mod load;
 mod marks;
+mod points;
 mod read;
+mod rolling;
 mod runs;
+mod silence;
 mod weather;
 mod world;
 
 /// The server's program, built with these tests.
 const SERVER: &str = env!("CARGO_BIN_EXE_kv-server-under-test");
+/// The same, that is killed where it is told to, or leaves out a rule.
+const ON_TRIAL: &str = env!("CARGO_BIN_EXE_kv-server-on-trial");

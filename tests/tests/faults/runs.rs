@@ -30,7 +30,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// One in the tests, the other in the long run.
-fn either<T>(short: T, long: T) -> T {
+pub(crate) fn either<T>(short: T, long: T) -> T {
     if std::env::var_os(LONG).is_some() { long } else { short }
 }
 
@@ -201,69 +201,6 @@ fn promises_are_kept_when_an_owner_is_disabled_and_enabled() {
         for key in keys.into_iter().chain([other]) {
             assert!(history.asked.iter().any(|one| one.key == key && one.succeeded()));
         }
-    });
-}
-
-/// Servers that end and begin again one after another. Whoever finds one gone goes to the next.
-#[test]
-fn a_rolling_restart_refuses_nobody_who_may() {
-    run(async {
-        let mut dice = Dice::new(seed());
-        let world = World::start(Backend::Postgres, 3).await;
-        let rounds = Arc::new(AtomicUsize::new(either(8, 24)));
-        let living = world.make_key(0, 0).await;
-        let clients: Vec<_> = (0..6)
-            .map(|client| {
-                let world = world.clone();
-                tokio::spawn(async move {
-                    let (mut refused, mut served) = (Vec::new(), 0);
-                    for turn in client.. {
-                        if world.is_over() {
-                            break;
-                        }
-                        let what = [What::Get, What::List][turn % 2];
-                        let mut tries = 0;
-                        let asked = loop {
-                            let asked = ask(&world, By::Itself, living, (turn + tries) % 3, what).await;
-                            // Not taken by anybody, or not answered: the next one is asked.
-                            if asked.status != 0 || tries == 6 {
-                                break asked;
-                            }
-                            tries += 1;
-                        };
-                        if asked.succeeded() {
-                            served += 1;
-                        } else {
-                            refused.push((asked.serial, asked.server, asked.status));
-                        }
-                        tokio::time::sleep(Duration::from_millis(15)).await;
-                    }
-                    (refused, served)
-                })
-            })
-            .collect();
-        let lanes: Vec<_> = (0..2).map(|_| lane(&world, &rounds, dice.fork())).collect();
-        for _ in 0..either(1, 4) {
-            for server in 0..3 {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                world.signal(server, "TERM");
-                assert_eq!(world.ended(server).await, Some(0));
-                world.run(server).await;
-            }
-        }
-        for lane in lanes {
-            lane.await.unwrap();
-        }
-        world.over.store(true, Ordering::Relaxed);
-        let mut all = 0;
-        for client in clients {
-            let (refused, served) = client.await.unwrap();
-            assert_eq!(refused, [], "a valid request was refused");
-            all += served;
-        }
-        assert!(all > 50, "{all} were served");
-        let start = world.start;
-        judge("rolling restart", start, &world.end().await);
     });
 }
 

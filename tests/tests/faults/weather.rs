@@ -37,7 +37,7 @@ impl Dice {
         Duration::from_millis(from + self.next() % (to - from).max(1))
     }
 
-    fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.below(last + 1);
             items.swap(last, other);

@@ -2,7 +2,7 @@
 //! sessions, and the keys that are in use. Ends when it is told to, and hands over what was seen.
 
 use crate::{
-    SERVER,
+    ON_TRIAL, SERVER,
     history::{History, Records, Spell, Story},
     marks::Marks,
     read,
@@ -42,7 +42,12 @@ pub(crate) struct Server {
     /// None where its database is a file.
     pub(crate) database: Option<Link>,
     url: String,
+    /// Variables of a server on trial, from its next start on; none for the server as it is.
+    pub(crate) trial: Mutex<Trial>,
 }
+
+/// Variables, with their values.
+pub(crate) type Trial = Vec<(&'static str, String)>;
 
 /// Somebody with a session.
 #[derive(Debug)]
@@ -72,6 +77,11 @@ pub(crate) struct World {
 impl World {
     /// So many servers on a database of this kind.
     pub(crate) async fn start(backend: Backend, servers: usize) -> Arc<Self> {
+        Self::on_trial(backend, servers, Vec::new()).await
+    }
+
+    /// The same with servers on trial.
+    pub(crate) async fn on_trial(backend: Backend, servers: usize, trial: Trial) -> Arc<Self> {
         let (mut app, cluster) = (TestApp::start(backend).await, Cluster::start());
         for path in ["/api/v1/namespaces/team/pods?", "/api/v1/namespaces/team/pods/y"] {
             cluster.reply(path, Reply::endless(EVENT, 0, EVERY));
@@ -102,6 +112,7 @@ impl World {
                 cluster: to_cluster,
                 database,
                 url,
+                trial: Mutex::new(trial.clone()),
             });
         }
         let mut people = Vec::new();
@@ -145,12 +156,15 @@ impl World {
     /// Starts a server, and leads its clients to it.
     pub(crate) async fn run(&self, server: usize) {
         let place = &self.servers[server];
-        let variables = [
+        let mut variables = vec![
             ("KUBEVISION_DATABASE_URL", place.url.as_str()),
             ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1"),
             ("KUBEVISION_RATE_LIMIT", "off"),
         ];
-        let program = self.program.lock().unwrap().clone();
+        let trial = place.trial.lock().unwrap().clone();
+        variables.extend(trial.iter().map(|(name, value)| (*name, value.as_str())));
+        let usual = self.program.lock().unwrap().clone();
+        let program = if trial.is_empty() { usual } else { ON_TRIAL.to_owned() };
         let mut process = Process::start(&program, self.app.folder(), &variables);
         process.serves().await;
         place.clients.lead_to(process.address);
@@ -165,6 +179,23 @@ impl World {
             process.signal(name);
         }
         self.records.tell(format!("server {server} is sent {name}"));
+    }
+
+    /// All that a server's process wrote.
+    pub(crate) fn words(&self, server: usize) -> String {
+        self.servers[server].process.lock().unwrap().as_ref().map_or_else(String::new, Process::words)
+    }
+
+    /// Waits until a server that was started is among the others. It listens a moment before.
+    pub(crate) async fn has_joined(&self, server: usize) {
+        let says = |process: &Process| process.words().contains("\"serving\"");
+        until("the server has joined", || self.servers[server].process.lock().unwrap().as_ref().is_some_and(says))
+            .await;
+    }
+
+    /// Whether a server's process has ended by itself.
+    pub(crate) fn is_dead(&self, server: usize) -> bool {
+        self.servers[server].process.lock().unwrap().as_mut().is_none_or(Process::has_ended)
     }
 
     /// Waits until a server that was told to end has ended; its exit code.
@@ -278,15 +309,18 @@ impl World {
         for server in 0..self.servers.len() {
             let ask = async |text: &str| {
                 let request = Request::new(self.address(server), "GET", path);
-                request
-                    .header("authorization", format!("ApiKey {text}"))
-                    .try_send()
-                    .await
-                    .map_or(0, |answer| answer.status)
+                let sent = request.header("authorization", format!("ApiKey {text}")).try_send().await;
+                sent.map_or_else(|error| format!("{error:?}"), |answer| format!("{} {}", answer.status, answer.text()))
             };
             let deadline = Instant::now() + 2 * kv_tests::PATIENCE;
-            while ask(&self.key(living).text).await != 200 {
-                assert!(Instant::now() < deadline, "server {server} is not well again");
+            loop {
+                let said = ask(&self.key(living).text).await;
+                if said.starts_with("200") {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    panic!("server {server} is not well again: {said}\n{}", self.words(server));
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -7,6 +7,7 @@ on_both!(
     a_second_factor_is_set_up_shown_once_and_given_up,
     whoever_must_have_a_second_factor_sees_nothing_else_before,
     sessions_are_named_and_ended,
+    all_other_sessions_end_and_this_one_goes_on,
     another_password_ends_every_session_and_leads_to_sign_in,
     whoever_guesses_in_a_form_is_told_to_wait,
 );
@@ -127,6 +128,12 @@ async fn whoever_must_have_a_second_factor_sees_nothing_else_before(backend: Bac
     assert_eq!(leads_to(ann.get(SECURITY).await), FACTOR);
 }
 
+/// Where the sessions of a page are ended, each by itself.
+fn one_by_one(page: &str) -> Vec<String> {
+    let ends = between(page, "href=\"/profile/security/sessions/", "\"");
+    ends.into_iter().filter(|end| end != "end").collect()
+}
+
 async fn sessions_are_named_and_ended(backend: Backend) {
     let app = ann(backend, &[("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")]).await;
     app.user("bob", "dev").await;
@@ -140,7 +147,7 @@ async fn sessions_are_named_and_ended(backend: Backend) {
     let page = ann.get(SECURITY).await.expect(200).text();
     assert!(page.contains("Firefox on Linux") && page.contains("127.0.0.1") && page.contains("this one"));
     assert!(!page.contains("<script>alert"), "what a client calls itself is no markup");
-    let ends = between(&page, "href=\"/profile/security/sessions/", "\"");
+    let ends = one_by_one(&page);
     let address = |n: usize| format!("{SECURITY}/sessions/{}", ends[n]);
     assert_eq!(ends.len(), 3, "the newest first");
 
@@ -168,7 +175,7 @@ async fn sessions_are_named_and_ended(backend: Backend) {
 
     // One that is on a later page of them is found all the same.
     let mut ann = app.browser("ann").await;
-    let here = between(&ann.get(SECURITY).await.expect(200).text(), "href=\"/profile/security/sessions/", "\"");
+    let here = one_by_one(&ann.get(SECURITY).await.expect(200).text());
     let body = serde_json::json!({"username": "ann", "password": PASSWORD});
     for n in 0..51 {
         // One address may not sign in that often.
@@ -181,6 +188,29 @@ async fn sessions_are_named_and_ended(backend: Backend) {
     let second = ann.get(&format!("{SECURITY}?cursor={}", next[0])).await.expect(200).text();
     assert!(second.contains(&here[0]) && second.contains("this one"));
     assert!(ann.get(&format!("{SECURITY}/sessions/{}", here[0])).await.expect(200).text().contains("<dialog"));
+}
+
+async fn all_other_sessions_end_and_this_one_goes_on(backend: Backend) {
+    let app = ann(backend, &[]).await;
+    let mut ann = app.browser("ann").await;
+    let others = format!("{SECURITY}/sessions/end");
+    assert!(!ann.get(SECURITY).await.expect(200).text().contains("End all other sessions"), "there is no other");
+    assert_eq!(leads_to(ann.get(&others).await), SECURITY);
+    let (mut phone, mut lost) = (app.browser("ann").await, app.browser("ann").await);
+    assert!(ann.get(SECURITY).await.expect(200).text().contains(&format!("href=\"{others}\"")));
+    let dialog = ann.get(&others).await.expect(200).text();
+    assert!(dialog.contains("End all other sessions?") && dialog.contains(&format!("action=\"{others}\"")));
+    let foreign = ann.submit_as(&others, &[], "another token", &format!("http://{}", app.address())).await;
+    foreign.expect(403);
+    phone.get(SECURITY).await.expect(200);
+    let ended = ann.submit(&others, &[]).await;
+    assert_eq!(app.entry_of(&ended).await["detail"]["after"], "2 sessions ended");
+    assert_eq!(leads_to(ended), SECURITY);
+    let page = ann.get(SECURITY).await.expect(200).text();
+    assert!(page.contains("2 other sessions went on. They are over.") && page.contains("this one"));
+    for other in [&mut phone, &mut lost] {
+        assert!(leads_to(other.get(SECURITY).await).starts_with("/sign-in"));
+    }
 }
 
 async fn another_password_ends_every_session_and_leads_to_sign_in(backend: Backend) {
@@ -228,7 +258,11 @@ async fn whoever_guesses_in_a_form_is_told_to_wait(backend: Backend) {
                 }
             }
         };
-        let page = waits.await.text();
+        let told = waits.await;
+        let seconds: u64 = told.header("retry-after").parse().unwrap();
+        let page = told.text();
+        assert!(seconds >= 1 && page.contains("There were too many failed attempts. Try again in "), "{page}");
+        assert!(page.contains("<title>Error: "), "{page}");
         assert!(page.contains("role=\"alert\"") && page.contains(&format!("action=\"{path}\"")), "{page}");
     }
 }

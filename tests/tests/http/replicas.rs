@@ -24,6 +24,7 @@ on_both!(
     s2_s3_a_running_write_ends_though_another_process_revokes,
     s4_without_notifications_it_ends_all_the_same,
     v1_what_is_still_allowed_goes_on,
+    v1_what_a_newer_server_takes_away_is_not_said_to_be_revoked,
     a_server_that_is_gone_is_waited_for_once,
     a_server_that_was_taken_for_dead_begins_anew,
     a_server_without_a_lease_serves_nobody,
@@ -137,6 +138,20 @@ async fn v1_what_is_still_allowed_goes_on(backend: Backend) {
     assert_eq!(refused(&rest), (json!("ERROR"), json!(401)), "{rest}");
     world.app.get("/api/v1/clusters").key(&other).send().await.expect(200);
     tokio::task::spawn_blocking(move || task.stop()).await.unwrap();
+}
+
+/// Nobody knows what it is, so nothing may go on; and nobody is told that their key is dead.
+async fn v1_what_a_newer_server_takes_away_is_not_said_to_be_revoked(backend: Backend) {
+    let world = world(backend, &[]).await;
+    let watching = world.watch("team", &world.key).await;
+    world.app.database.execute(
+        "BEGIN; UPDATE revisions SET version = version + 1 WHERE name = 'cuts'; \
+         INSERT INTO cuts (number, kind, subject, at) SELECT version, 'planet', NULL, 0 FROM revisions WHERE name = 'cuts'; \
+         COMMIT",
+    );
+    let (_, rest) = watching.rest().await;
+    assert_eq!(refused(&rest), (json!("ERROR"), json!(503)), "{rest}");
+    world.app.get(POD).key(&world.key).send().await.expect(200);
 }
 
 async fn a_server_that_is_gone_is_waited_for_once(backend: Backend) {

@@ -72,6 +72,7 @@ fn rows() -> Vec<Row> {
             .with(json!({"current_password": "wrong", "new_password": "a long enough password"})),
         row(("POST", "/api/v1/auth/reverify"), ("key", 403), ("dev", 409)).with(json!({"totp_code": "000000"})),
         row(("GET", "/api/v1/auth/sessions"), ("key", 403), ("dev", 200)),
+        row(("DELETE", "/api/v1/auth/sessions"), ("key", 403), ("dev", 200)),
         row(("DELETE", "/api/v1/auth/sessions/{id}"), ("dev", 404), ("admin", 404)).at("/api/v1/auth/sessions/{key}"),
         row(("POST", "/api/v1/auth/totp/setup"), ("key", 403), ("dev", 200)),
         row(("POST", "/api/v1/auth/totp/enable"), ("key", 403), ("dev", 422)).with(json!({"totp_code": "x"})),

@@ -9,6 +9,7 @@ on_both!(
     two_tabs_renew_at_once,
     renewals_are_limited_by_address_and_by_owner,
     sessions_are_listed_and_ended_by_their_owner,
+    all_others_are_ended_at_once,
     attack_170_a_token_of_one_kind_is_none_of_another,
     attack_77_78_84_a_key_changes_nothing_about_proving_who_one_is,
     attack_172_whoever_is_gone_has_no_session,
@@ -161,6 +162,28 @@ async fn sessions_are_listed_and_ended_by_their_owner(backend: Backend) {
     assert_eq!(works(&app, &laptop).await, 401);
 }
 
+async fn all_others_are_ended_at_once(backend: Backend) {
+    let (app, user) = ann(backend).await;
+    app.user("bob", "dev").await;
+    let bob = app.login("bob").await;
+    let (here, phone, lost) = (tokens(&app).await, tokens(&app).await, tokens(&app).await);
+    let done = app.delete("/api/v1/auth/sessions").session(&session(&here)).send().await.expect(200);
+    assert_eq!(done.json(), json!({"sessions_ended": 2}));
+    for other in [&phone, &lost] {
+        assert_eq!(works(&app, &session(other)).await, 401);
+        refresh(&app, &text(other, "refresh_token")).await.expect(401);
+    }
+    assert_eq!((works(&app, &session(&here)).await, works(&app, &bob).await), (200, 200));
+    refresh(&app, &text(&here, "refresh_token")).await.expect(200);
+    let entry = app.entry_of(&done).await;
+    assert_eq!((&entry["action"], &entry["status_code"]), (&json!("session.end"), &json!(200)));
+    assert_eq!(entry["detail"]["owner"], json!(user.id.to_string()));
+    assert_eq!(entry["detail"]["after"], json!("2 sessions ended"));
+    let again = app.delete("/api/v1/auth/sessions").session(&session(&here)).send().await.expect(200);
+    assert_eq!(again.json(), json!({"sessions_ended": 0}));
+    app.delete("/api/v1/auth/sessions?all=true").session(&session(&here)).send().await.expect(400);
+}
+
 async fn attack_170_a_token_of_one_kind_is_none_of_another(backend: Backend) {
     let (app, _) = ann(backend).await;
     let (_, factor) = app.enrol("ann").await;
@@ -203,6 +226,7 @@ async fn attack_77_78_84_a_key_changes_nothing_about_proving_who_one_is(backend:
             ("POST", "/api/v1/auth/totp/recovery-codes", code.clone()),
             ("POST", "/api/v1/auth/reverify", code.clone()),
             ("GET", "/api/v1/auth/sessions", Value::Null),
+            ("DELETE", "/api/v1/auth/sessions", Value::Null),
             ("DELETE", "/api/v1/auth/sessions/0190a000-0000-7000-8000-000000000000", Value::Null),
         ] {
             let request = app.request(method, path).key(&key);
@@ -240,7 +264,7 @@ async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
     let user = app.user("ann", "dev").await;
     app.assign(&user, "prod", &[]).await;
     let pod = "/api/v1/clusters/prod/namespaces/team/pods/web";
-    for how in ["logout", "password", "administrator"] {
+    for how in ["logout", "password", "administrator", "another of theirs"] {
         let here = session(&tokens(&app).await);
         app.get(pod).session(&here).send().await.expect(200);
         let seen = cluster.seen().len();
@@ -255,6 +279,10 @@ async fn what_runs_in_a_session_ends_with_it(backend: Backend) {
                 let admin = app.admin().await;
                 let path = format!("/api/v1/users/{}/reset-password", user.id);
                 app.post(&path).session(&admin).json(&json!({"new_password": PASSWORD})).send().await.expect(200)
+            }
+            "another of theirs" => {
+                let another = session(&tokens(&app).await);
+                app.delete("/api/v1/auth/sessions").session(&another).send().await.expect(200)
             }
             _ => {
                 let admin = app.admin().await;

@@ -57,6 +57,7 @@ fn profile_and_settings() {
         let revoke = browser.run("return document.querySelector('td.do a').pathname", &[]).await;
         see(&browser, "revoke", revoke.as_str().unwrap(), "This cannot be undone.").await;
         see(&browser, "security", "/profile/security", "Second factor").await;
+        see(&browser, "sessions-end", "/profile/security/sessions/end", "Cancel").await;
         see(&browser, "password", "/profile/security/password", "Change password").await;
         see(&browser, "second-factor", "/profile/security/second-factor", "Set up").await;
         see(&browser, "users", "/settings/users", "dana").await;
@@ -82,6 +83,10 @@ fn roles_audit_and_clusters() {
         see(&browser, "audit", "/settings/audit-logs", "cluster.list").await;
         let entry = browser.run("return document.querySelector('tbody a').pathname", &[]).await;
         see(&browser, "audit-entry", entry.as_str().unwrap(), "Address").await;
+        see(&browser, "audit-export", "/settings/audit-logs/export", "Download CSV").await;
+        // It is being prepared until the answer has come, which the server says.
+        browser.click_text("Download CSV").await;
+        browser.await_text("The download has begun.").await;
         see(&browser, "clusters-settings", "/settings/clusters", "healthy").await;
         see(&browser, "clusters-new", "/settings/clusters/new", "Kubeconfig").await;
         see(&browser, "clusters-change", "/settings/clusters/prod/change", "Change prod").await;

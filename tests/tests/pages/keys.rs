@@ -76,7 +76,7 @@ async fn by_mouse(backend: Backend) {
     browser.click_text("Revoke key").await;
     browser.await_text("The key is revoked.").await;
     assert_eq!(status(&app, &key).await, 401);
-    browser.click_text("Revoked").await;
+    browser.click_text("Revoked (1)").await;
     browser.await_css("td[data-label=State]").await;
     assert!(browser.shows("github-actions-deploy").await);
     browser.back().await;

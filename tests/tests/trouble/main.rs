@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by failing")]
 #![allow(clippy::print_stdout, reason = "figures are printed where they are asked for")]
 
+mod disk;
 mod failover;
 mod outages;
 mod start;

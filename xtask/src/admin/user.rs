@@ -51,7 +51,7 @@ pub(super) async fn run(app: &Arc<App>, task: UserTask) -> Done {
         }
         UserTask::List { json } => {
             let clusters = app.clusters().await?;
-            let users = all(async |page| Ok(list_users::list_users(operator(app)?, page).await?)).await?;
+            let users = all(async |page| Ok(list_users::list_users(operator(app)?, None, page).await?)).await?;
             let table: Vec<Value> = users.iter().map(|user| told(user, &clusters)).collect();
             rows(json, &COLUMNS, &table);
         }

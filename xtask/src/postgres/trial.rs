@@ -117,11 +117,13 @@ impl Trial {
             "start" => node.start(&self.place),
             "stop" => node.stop(&["INT"]),
             "kill" => node.stop(&["KILL"]),
+            // What it has on disk stays though it ends by itself.
+            "keep" => File::create(node.keep()).tried("making a file").map(drop),
             "freeze" => node.signal_all("STOP"),
             "thaw" => node.signal_all("CONT"),
             "promote" => node.promote(&self.place),
             _ => Err(TaskError::new(
-                "the orders are start, stop, kill, freeze, thaw and promote; then `primary` or `standby`",
+                "the orders are start, stop, kill, keep, freeze, thaw and promote; then `primary` or `standby`",
             )),
         }
     }

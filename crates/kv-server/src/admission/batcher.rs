@@ -10,6 +10,7 @@ use kv_authz::audit::{Detail, Fact, Finish, Outcome};
 use kv_store::{
     Store,
     admission::{Decision, EntryEnd, Request, Verdict},
+    points::Point,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
@@ -17,6 +18,11 @@ use tokio::sync::oneshot;
 
 /// The most requests a statement carries.
 const BATCH: usize = 256;
+/// So many waiting requests are worth a statement of their own beside one that is under way. Fewer wait for its end: a
+/// statement has a price of its own, which each request of it shares.
+const WORTH_ANOTHER: usize = 64;
+/// A statement that takes longer is waited for no more.
+const SLOW: Duration = Duration::from_millis(20);
 /// The most requests that wait; more are turned away at once, for they would time out anyway.
 const WAITING: usize = 8_192;
 /// How long a request waits before it is told that the database is unavailable; less when that is silent.
@@ -30,6 +36,8 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// How many lanes have a statement under way.
+    under_way: usize,
     closed: bool,
 }
 
@@ -103,14 +111,18 @@ impl Batcher {
     /// Brings one request to the database. Whoever drops what is returned has given up: then it may be left out.
     pub fn bring(&self, request: Request) -> Brought {
         let (reply, answer) = oneshot::channel();
-        {
+        let waiting = {
             let mut queue = self.shared.queue.lock();
             // Where it is not taken, its reply is dropped, which answers.
             if !queue.closed && queue.jobs.len() < WAITING {
                 queue.jobs.push_back(Job { request, reply });
             }
+            queue.jobs.len()
+        };
+        // The first wakes a lane, to take it or to wait for more; those in between would wake it for nothing.
+        if waiting == 1 || waiting == WORTH_ANOTHER {
+            self.shared.filled.notify_one();
         }
-        self.shared.filled.notify_one();
         Brought { answer, store: self.store.clone() }
     }
 
@@ -140,10 +152,13 @@ impl Drop for Batcher {
 
 fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
     while let Some(jobs) = next_batch(shared) {
+        let _lane = Lane(shared);
         let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
         let (requests, places) = together(requests);
+        Point::IntentBrought.reached();
         match admit(store, &requests, clock) {
             Ok(decisions) => {
+                Point::IntentCommitted.reached();
                 for (place, reply) in places.into_iter().zip(replies) {
                     // A reply that is dropped tells as well, and admits nobody.
                     let Some(&Some(decision)) = decisions.get(place) else { continue };
@@ -173,13 +188,33 @@ fn admit(store: &Store, requests: &[Request], clock: &Clock) -> Result<Vec<Optio
     }
 }
 
+/// A lane with a statement under way, until this is dropped.
+struct Lane<'a>(&'a Shared);
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().under_way -= 1;
+    }
+}
+
+/// The next batch, its lane counted as under way.
 fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
     let mut queue = shared.queue.lock();
     loop {
+        if queue.under_way > 0 && (1..WORTH_ANOTHER).contains(&queue.jobs.len()) && !queue.closed {
+            let waited = shared.filled.wait_for(&mut queue, SLOW);
+            if !waited.timed_out() {
+                continue;
+            }
+        }
         let size = queue.jobs.len().min(BATCH);
         // Who has given up waiting is spared the database, and the database them.
         let batch: Vec<Job> = queue.jobs.drain(..size).filter(|job| !job.reply.is_closed()).collect();
         if !batch.is_empty() {
+            queue.under_way += 1;
+            if !queue.jobs.is_empty() {
+                shared.filled.notify_one();
+            }
             return Some(batch);
         }
         if queue.closed {

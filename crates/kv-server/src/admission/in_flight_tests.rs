@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::clock::Clock;
-use kv_authz::KeyId;
+use kv_authz::{KeyId, Unusable};
+use std::time::Duration;
 
 const REVOKED: Interruption = Interruption::Refused(Unusable::Revoked);
 

@@ -3,10 +3,7 @@
 //! Who is to be ended is not decided here.
 
 use kv_authz::Unusable;
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::OnceLock, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a revocation waits for a request that does not let go; longer only a stopped thread would take.
@@ -22,18 +19,14 @@ pub enum Interruption {
 }
 
 /// What ends requests, once.
-#[derive(Clone)]
+#[derive(Default)]
 pub(super) struct Mark {
     pub(super) token: CancellationToken,
     /// Set before the token is cancelled.
-    why: Arc<OnceLock<Interruption>>,
+    why: OnceLock<Interruption>,
 }
 
 impl Mark {
-    pub(super) fn new(token: CancellationToken) -> Self {
-        Self { token, why: Arc::default() }
-    }
-
     pub(super) fn set(&self, why: Interruption) {
         if !self.token.is_cancelled() {
             // Of two at once the first says why.

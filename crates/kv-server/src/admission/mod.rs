@@ -5,6 +5,7 @@
 //! decided here.
 
 mod batcher;
+mod guard;
 mod in_flight;
 mod lease;
 mod marks;
@@ -13,7 +14,8 @@ mod refusals;
 mod together;
 
 pub use batcher::{Batcher, Brought};
-pub use in_flight::{Guard, InFlight, Reaching};
+pub use guard::Guard;
+pub use in_flight::{InFlight, Reaching};
 pub use lease::{Cover, GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use marks::{Interruption, Marked};
 pub use outcomes::Outcomes;

@@ -2,7 +2,7 @@
 //! not take them they wait, and while too many wait no new work is begun. A crash leaves them `unknown`.
 
 use crate::clock::Clock;
-use kv_store::{Store, admission::EntryEnd};
+use kv_store::{Store, admission::EntryEnd, points::Point};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -70,6 +70,12 @@ impl Outcomes {
         self.queue.lock().ends.len()
     }
 
+    /// Those that wait.
+    #[must_use]
+    pub fn not_written(&self) -> Vec<EntryEnd> {
+        self.queue.lock().ends.iter().cloned().collect()
+    }
+
     /// Whether so many wait that no new work may be begun.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -103,8 +109,10 @@ impl Outcomes {
                 }
                 queue.ends.iter().take(BATCH).cloned().collect()
             };
+            Point::OutcomeBrought.reached();
             match store.end_entries(&batch, clock.now()) {
                 Ok(()) => {
+                    Point::OutcomeCommitted.reached();
                     failing_since = None;
                     self.queue.lock().ends.drain(..batch.len());
                 }

@@ -30,12 +30,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, request: Request) -> oneshot::Receiver<()> {
+    fn add(&mut self, request: impl FnOnce() -> Request) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         self.waiting.push(tell);
         match &mut self.request {
-            Some(first) => first.count = first.count.saturating_add(request.count),
-            None => self.request = Some(request),
+            Some(first) => first.count = first.count.saturating_add(1),
+            None => self.request = Some(request()),
         }
         told
     }
@@ -55,17 +55,19 @@ impl std::fmt::Debug for Refusals {
 }
 
 impl Refusals {
-    /// Puts a refusal on record, `code` being its reason, alone or with others of its kind.
+    /// Puts a refusal on record that comes from an address, `code` being its reason, alone or with others of its kind; the
+    /// request is made for the first of them alone.
     ///
     /// # Errors
     /// [`Unanswered`]: it is not known to be on disk.
     pub async fn report(
         self: &Arc<Self>,
         batcher: Arc<Batcher>,
-        request: Request,
+        address: Option<IpAddr>,
         code: &'static str,
+        request: impl FnOnce() -> Request,
     ) -> Result<(), Unanswered> {
-        let subject = Subject { address: request.entry.origin.ip, code };
+        let subject = Subject { address, code };
         let told = {
             let mut open = self.0.lock();
             match open.get_mut(&subject) {

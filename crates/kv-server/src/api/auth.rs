@@ -147,6 +147,13 @@ impl Session {
     }
 }
 
+/// How many sessions ended.
+#[derive(Serialize, ToSchema)]
+pub struct Ended {
+    /// Those that went on until then.
+    sessions_ended: usize,
+}
+
 /// The caller.
 #[derive(Serialize, ToSchema)]
 pub struct Me {
@@ -323,4 +330,18 @@ pub async fn end_session(caller: Caller, request: HttpRequest, path: Path<String
         })
         .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// End all your sessions but the one that is calling, and what they have running.
+#[utoipa::path(delete, path = "/api/v1/auth/sessions", tag = "auth", security(("session" = [])),
+    responses((status = 200, body = Ended), (status = 403, body = Problem)))]
+pub async fn end_other_sessions(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    caller.about(Event::SessionEnd, sessions_target());
+    no_query(&request)?;
+    let sessions_ended = caller
+        .act(Event::SessionEnd, sessions_target(), async |view| {
+            sessions::end_other_sessions(&caller.acting(view)).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Ended { sessions_ended }))
 }

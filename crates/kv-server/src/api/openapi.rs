@@ -20,7 +20,7 @@ use utoipa::{
     ),
     paths(
         health::live, health::ready, document, auth::login, auth::mfa, auth::refresh, auth::logout, auth::me,
-        auth::password, auth::list_sessions, auth::end_session, second_factor::totp_setup, second_factor::totp_enable,
+        auth::password, auth::list_sessions, auth::end_session, auth::end_other_sessions, second_factor::totp_setup, second_factor::totp_enable,
         second_factor::totp_disable, second_factor::recovery_codes, second_factor::reverify, api_keys::create,
         api_keys::list, api_keys::revoke, api_keys::current, api_keys::revoke_current, users::list, users::create,
         users::show, users::change, users::delete, users::reset_password, users::reset_second_factor, users::assign,

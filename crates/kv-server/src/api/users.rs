@@ -3,7 +3,7 @@
 use super::{
     List,
     api_keys::{AssignedTo, assigned},
-    input::{Body, PageQuery, id, page, query, written},
+    input::{Body, id, page, query, written},
 };
 use crate::{
     caller::Caller,
@@ -141,17 +141,29 @@ impl From<UserChanged> for Done {
     }
 }
 
-/// List the users.
+/// What the list of users takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserQuery {
+    name_prefix: Option<String>,
+    limit: Option<u16>,
+    cursor: Option<String>,
+}
+
+/// List the users by name.
 #[utoipa::path(get, path = "/api/v1/users", tag = "users", security(("session" = [])),
-    params(("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query)),
+    params(
+        ("name_prefix" = Option<String>, Query, description = "Those whose names begin so; `A` to `Z` are as `a` to `z`."),
+        ("limit" = Option<u16>, Query), ("cursor" = Option<String>, Query),
+    ),
     responses((status = 200, body = List<User>), (status = 403, body = Problem)))]
 pub async fn list(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     caller.about(Event::UserList, Target::of("users"));
-    let input: PageQuery = query(&request)?;
+    let input: UserQuery = query(&request)?;
     let page = page(input.limit, input.cursor.as_deref())?;
     let found = caller
         .observe(Event::UserList, Target::of("users"), async |view| {
-            list_users::list_users(caller.acting(view), page).await
+            list_users::list_users(caller.acting(view), input.name_prefix.clone(), page).await
         })
         .await?;
     Ok(HttpResponse::Ok().json(List::of(found, User::from)))

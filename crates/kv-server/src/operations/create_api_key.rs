@@ -8,7 +8,7 @@ use kv_authz::{
     audit::Target,
 };
 use kv_keys::ApiKey;
-use kv_store::{Basis, NewKey, Occasion};
+use kv_store::{Basis, NewKey, Occasion, points::Point};
 use time::{Duration, OffsetDateTime};
 
 /// What is asked for.
@@ -94,5 +94,6 @@ async fn store<A: kv_authz::Action + 'static>(
     let limit = app.config.api_keys.max_per_user;
     let (basis, occasion): (Option<Basis>, Occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.create_key(&permit, basis.as_ref(), &new, limit, &occasion)).await?;
+    Point::KeyCommitted.reached();
     Ok(Created { key, id, name, created_at: now, expires_at: wanted.expires_at })
 }

@@ -16,6 +16,29 @@ pub enum Form {
     JsonLines,
 }
 
+/// How many entries an export would have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// So many, now.
+    Exactly(usize),
+    /// More than so many; they were not counted further.
+    MoreThan(usize),
+}
+
+/// How far entries are counted.
+const COUNTED: u16 = 10_000;
+
+/// Counts the entries a filter finds, so that whoever exports them knows what they will get.
+///
+/// # Errors
+/// [`Failure`]: 403 without `audit:read`.
+pub async fn count(acting: &Acting<'_>, filter: AuditFilter) -> Result<Counted, Failure> {
+    Export::allowed(acting)?;
+    let found = acting.app.with_store_at_length(move |store| store.count_audit(&filter, COUNTED + 1)).await?;
+    let most = usize::from(COUNTED);
+    Ok(if found > most { Counted::MoreThan(most) } else { Counted::Exactly(found) })
+}
+
 /// The columns of CSV, which are the fields of an entry.
 const COLUMNS: [&str; 19] = [
     "id",

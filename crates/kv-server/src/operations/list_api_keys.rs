@@ -7,7 +7,7 @@ use kv_authz::{
     action::{ListApiKeys, ListUserApiKeys, ShowCurrentApiKey},
     audit::Target,
 };
-use kv_store::{KeyFilter, KeyRecord, Page, PageRequest};
+use kv_store::{KeyCounts, KeyFilter, KeyRecord, Page, PageRequest};
 
 /// A key and the state it is in.
 #[derive(Debug)]
@@ -42,6 +42,49 @@ pub async fn list_user_api_keys(
     let found = acting.app.with_store(move |store| store.find_user_by_id(user)).await?;
     found.ok_or(Failure::NotFound { what: "user" })?;
     load(&acting, user, filter, page).await
+}
+
+/// A page of keys, and how many there are beside it: what a page with tabs shows.
+#[derive(Debug)]
+pub struct Overview {
+    /// The page.
+    pub page: Page<Listed>,
+    /// How many there are in each state.
+    pub counts: KeyCounts,
+}
+
+/// The caller's own keys, counted.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn survey_api_keys(acting: &Acting<'_>, filter: KeyFilter, page: PageRequest) -> Result<Overview, Failure> {
+    acting.authorize::<ListApiKeys>(Target::of("api-keys"))?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "user" })?.id;
+    survey(acting, owner, filter, page).await
+}
+
+/// The keys of another user who was found already, counted.
+///
+/// # Errors
+/// [`Failure`]: 403 without `api-keys:manage`.
+pub async fn survey_user_api_keys(
+    acting: &Acting<'_>,
+    user: UserId,
+    filter: KeyFilter,
+    page: PageRequest,
+) -> Result<Overview, Failure> {
+    acting.authorize::<ListUserApiKeys>(Target::of("api-keys"))?;
+    survey(acting, user, filter, page).await
+}
+
+async fn survey(acting: &Acting<'_>, owner: UserId, filter: KeyFilter, page: PageRequest) -> Result<Overview, Failure> {
+    let now = acting.occasion.now;
+    let read = move |store: &kv_store::Store| {
+        Ok::<_, kv_store::StoreError>((store.list_keys(owner, filter, page, now)?, store.count_keys(owner, now)?))
+    };
+    let (keys, counts) = acting.app.with_store(read).await?;
+    let page = Page { items: keys.items.into_iter().map(|key| listed(acting, key)).collect(), next: keys.next };
+    Ok(Overview { page, counts })
 }
 
 /// One of the caller's own keys.

@@ -9,13 +9,17 @@ use kv_authz::{
 };
 use kv_store::{Page, PageRequest, UserRecord};
 
-/// A page of users, the newest first.
+/// A page of users, by name: all of them, or those whose names begin as told, small and capital letters alike.
 ///
 /// # Errors
 /// [`Failure`]: 403 without `users:read`.
-pub async fn list_users(acting: Acting<'_>, page: PageRequest) -> Result<Page<UserRecord>, Failure> {
+pub async fn list_users(
+    acting: Acting<'_>,
+    prefix: Option<String>,
+    page: PageRequest,
+) -> Result<Page<UserRecord>, Failure> {
     acting.authorize::<ListUsers>(Target::of("users"))?;
-    acting.app.with_store(move |store| store.list_users(page)).await
+    acting.app.with_store(move |store| store.list_users(prefix.as_deref(), page)).await
 }
 
 /// A user by id.

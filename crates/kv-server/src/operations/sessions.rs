@@ -102,6 +102,34 @@ pub async fn list_user_sessions(
     list(acting, user, page).await
 }
 
+/// One of the caller's own sessions; none that is over.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn find_own_session(acting: &Acting<'_>, session: SessionId) -> Result<Option<SessionRecord>, Failure> {
+    acting.authorize::<ListOwnSessions>(Target::of("sessions"))?;
+    let owner = acting.principal.owner().ok_or(Failure::NotFound { what: "session" })?.id;
+    find(acting, owner, session).await
+}
+
+/// One of another user's sessions; none that is over.
+///
+/// # Errors
+/// [`Failure`]: 403 without `users:read`.
+pub async fn find_user_session(
+    acting: &Acting<'_>,
+    user: UserId,
+    session: SessionId,
+) -> Result<Option<SessionRecord>, Failure> {
+    acting.authorize::<ListUserSessions>(Target::of("sessions"))?;
+    find(acting, user, session).await
+}
+
+async fn find(acting: &Acting<'_>, user: UserId, session: SessionId) -> Result<Option<SessionRecord>, Failure> {
+    let now = acting.occasion.now;
+    acting.app.with_store(move |store| store.find_session(user, session, now)).await
+}
+
 async fn list(acting: &Acting<'_>, user: UserId, page: PageRequest) -> Result<Page<SessionRecord>, Failure> {
     let now = acting.occasion.now;
     acting.app.with_store(move |store| store.list_sessions(user, page, now)).await
@@ -119,6 +147,22 @@ pub async fn end_own_session(acting: &Acting<'_>, session: SessionId) -> Result<
     acting.app.with_store(move |store| store.end_session(&permit, basis.as_ref(), (owner, session), &occasion)).await?;
     acting.settle().await;
     Ok(())
+}
+
+/// Ends every session of one's own but the one that is calling, and tells how many went on.
+///
+/// # Errors
+/// [`Failure`]: 403 to keys.
+pub async fn end_other_sessions(acting: &Acting<'_>) -> Result<usize, Failure> {
+    let permit = acting.authorize::<EndOwnSession>(Target::of("sessions"))?;
+    let Principal::Session { id, owner, .. } = acting.principal else {
+        return Err(Failure::NotFound { what: "session" });
+    };
+    let (theirs, basis, occasion) = ((owner.id, Some(*id)), acting.basis, acting.occasion.clone());
+    let ended =
+        acting.app.with_store(move |store| store.end_sessions(&permit, basis.as_ref(), theirs, &occasion)).await?;
+    acting.settle().await;
+    Ok(ended)
 }
 
 /// Ends one session of a user, or all of them, and tells how many went on.
@@ -148,7 +192,7 @@ pub async fn end_user_sessions(
             acting.may_end_those_of(user, Ending::Sessions);
             let ended = acting
                 .app
-                .with_store(move |store| store.end_sessions(&permit, basis.as_ref(), user, &occasion))
+                .with_store(move |store| store.end_sessions(&permit, basis.as_ref(), (user, None), &occasion))
                 .await?;
             acting.settle().await;
             Ok(ended)

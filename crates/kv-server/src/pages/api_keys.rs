@@ -7,7 +7,7 @@ use super::{
     error::see_other,
     form::Form,
     layout::{Page, Place},
-    parts::{self, Dialog},
+    parts::Dialog,
     reader::Reader,
     settings::done_at,
     texts::{Texts, said},
@@ -20,7 +20,7 @@ use crate::{
     caller::Caller,
     failure::Failure,
     operations::{
-        list_api_keys::{self, Listed},
+        list_api_keys::{self, Listed, Overview},
         revoke_api_key,
     },
     routes::no_query,
@@ -39,7 +39,7 @@ mod new;
 mod table;
 
 pub use new::{create, new};
-pub(super) use table::{Slice, Sort, Tab, keys_table, more, revoke_lead, slice};
+pub(super) use table::{Slice, Sort, Tab, keys_table, more, revoke_lead, slice, tabs};
 
 /// Where the table is.
 const HERE: &str = "/profile/api-keys";
@@ -79,7 +79,7 @@ fn keys() -> Target {
 
 /// A page of keys with what is to be known for the page around it.
 struct Known {
-    keys: kv_store::Page<Listed>,
+    keys: Overview,
     /// The one that is asked about.
     about: Option<Listed>,
     /// What a key can do, in words.
@@ -98,7 +98,7 @@ async fn load(caller: &Caller, table: &TableQuery, about: Option<KeyId>, texts: 
                 Some(key) => Some(list_api_keys::show_api_key(&acting, key).await?),
                 None => None,
             };
-            let keys = list_api_keys::list_api_keys(acting, filter, request).await?;
+            let keys = list_api_keys::survey_api_keys(&acting, filter, request).await?;
             let owner = view.principal.owner().ok_or(Failure::NotFound { what: "user" })?;
             let cluster = view.clusters.clusters.iter().find(|cluster| owner.reach(cluster.id).is_some());
             Ok(Known {
@@ -182,13 +182,12 @@ fn keys_page(
 ) -> HttpResponse {
     let t = &reader.texts.keys;
     let new = || html! { a.btn.primary href={ (HERE) "/new" } { (t.new) } };
-    let Slice { keys: shown, next } = slice(&known.keys, wanted, HERE);
+    let Slice { keys: shown, next } = slice(&known.keys.page, wanted, HERE);
     let (none, what) = match wanted.state {
         Tab::Live => (t.none, t.none_what),
         Tab::Expired => (t.none_expired, ""),
         Tab::Revoked => (t.none_revoked, ""),
     };
-    let tab = |name, tab: Tab| (name, tab.address(HERE, wanted.sort), wanted.state == tab);
     Page {
         reader,
         place: Place::Keys,
@@ -201,9 +200,7 @@ fn keys_page(
             html! {}
         },
         main: html! {
-            (parts::tabs(t.state, &[
-                tab(t.tab_live, Tab::Live), tab(t.tab_expired, Tab::Expired), tab(t.tab_revoked, Tab::Revoked),
-            ]))
+            (tabs(reader, &known.keys.counts, wanted, HERE))
             @if shown.is_empty() {
                 div.empty {
                     h2 { (none) }

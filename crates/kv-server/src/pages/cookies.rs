@@ -1,5 +1,5 @@
-//! The cookies of pages: the session, the visitor who is still to sign in, and what was just done. All of them are bound to
-//! this host, sent over TLS alone (or to the machine itself), and out of reach of scripts.
+//! The cookies of pages: the session, the visitor who is still to sign in, what was just done, and what was typed before a code
+//! was asked for. All of them are bound to this host, sent over TLS alone (or to the machine itself), and out of reach of scripts.
 //!
 //! Nothing is decided by a cookie but whose session it is.
 
@@ -24,6 +24,12 @@ const SESSION: &str = "__Host-kv_session";
 const VISITOR: &str = "__Host-kv_visitor";
 /// What was just done, to be said on the next page.
 const DONE: &str = "__Host-kv_done";
+
+/// What was typed, while a code is shown.
+const KEPT: &str = "__Host-kv_kept";
+
+/// That a download has begun.
+const BEGUN: &str = "__Host-kv_begun";
 
 /// Reads the session of a request for a page.
 ///
@@ -66,6 +72,29 @@ pub(super) fn visitor(token: &SecretString) -> Cookie<'static> {
 /// Carries what was just done.
 pub(super) fn just_done(code: &str) -> Cookie<'static> {
     lasting(DONE, code, 60)
+}
+
+/// Carries what was typed, for as long as looking up a code may take.
+pub(super) fn kept(written: &str) -> Cookie<'static> {
+    lasting(KEPT, written, 600)
+}
+
+/// What was typed, in its written form.
+pub(super) fn what_is_kept(request: &HttpRequest) -> Option<String> {
+    request.cookie(KEPT).map(|cookie| cookie.value().to_owned())
+}
+
+/// Takes away what was typed.
+pub(super) fn nothing_kept() -> Cookie<'static> {
+    lasting(KEPT, "", 0)
+}
+
+/// Says that a download has begun, to the script that waits for it: the one cookie that a script reads, and it says nothing
+/// else.
+pub(super) fn download_begun(known_by: &str) -> Cookie<'static> {
+    let mut cookie = lasting(BEGUN, known_by, 60);
+    cookie.set_http_only(false);
+    cookie
 }
 
 /// Takes a session from the browser.

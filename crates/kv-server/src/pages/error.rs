@@ -5,10 +5,15 @@
 
 use super::{
     assets::Addresses,
+    kept::Kept,
     layout,
-    texts::{self, said},
+    sign_in::add,
+    texts::{self, Texts, said},
 };
-use crate::{failure::Failure, problem::Problem};
+use crate::{
+    failure::Failure,
+    problem::{Problem, seconds_to_wait},
+};
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::{Uri, header},
@@ -42,7 +47,8 @@ impl Instead {
     }
 
     /// The way there, from where the way back leads to `address`: every form stands at the address it is sent to.
-    pub(crate) fn answer(self, address: &Uri) -> HttpResponse {
+    /// What was typed and is kept for there and back goes along.
+    pub(crate) fn answer(self, address: &Uri, kept: Option<Kept>) -> HttpResponse {
         let back = address.path_and_query().map_or("/", |path| path.as_str());
         let there = match self {
             Self::SignIn if back == "/" || back == SIGN_OUT => "/sign-in".into(),
@@ -50,7 +56,19 @@ impl Instead {
             Self::Enrol => "/profile/security/second-factor".into(),
             Self::Code => leading_back("/verify", back),
         };
-        see_other(&there)
+        let mut response = see_other(&there);
+        if let Some(kept) = kept.filter(|_| self == Self::Code) {
+            add(&mut response, &kept.cookie());
+        }
+        response
+    }
+}
+
+/// How long from now, in words.
+fn in_words(t: &Texts, seconds: u64) -> String {
+    match seconds {
+        ..120 => said(t.states.in_seconds, seconds),
+        _ => said(t.states.in_minutes, seconds.div_ceil(60)),
     }
 }
 
@@ -72,14 +90,15 @@ pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Pr
         return response;
     }
     let t = &texts::EN;
+    let title = t.errors.title(problem.status, problem.code);
     // The failure may come from where nobody has the application at hand.
     let assets = Addresses::new();
     let body = layout::bare(
         t,
         &assets,
-        problem.title,
+        title,
         html! {
-            h1 { (t.errors.title(problem.status, problem.code)) }
+            h1 { (title) }
             p { (detail(failure, problem)) }
             @if !problem.request_id.is_empty() {
                 p.hint { (said(t.errors.request, &problem.request_id)) }
@@ -93,13 +112,14 @@ pub fn failed(mut response: HttpResponseBuilder, failure: &Failure, problem: &Pr
 /// What to do about it, in words for a person at a browser.
 pub(super) fn detail(failure: &Failure, problem: &Problem) -> String {
     let t = &texts::EN.errors;
+    let wait = || in_words(&texts::EN, seconds_to_wait(failure).unwrap_or(1));
     match failure {
         Failure::Unauthorized { .. } => t.signed_out.into(),
         Failure::Unconfirmed => t.unconfirmed.into(),
         Failure::Unavailable { .. } if failure.may_be_done() => t.unconfirmed.into(),
         Failure::Unavailable { .. } => t.unavailable.into(),
-        Failure::Throttled { wait } => said(t.throttled, wait.as_seconds_f64().ceil().max(1.0)),
-        Failure::Limited(_) => t.wait.into(),
+        Failure::Throttled { .. } => said(t.throttled, wait()),
+        Failure::Limited(_) => said(t.too_fast, wait()),
         _ => problem.detail.clone(),
     }
 }

@@ -57,7 +57,8 @@ impl Form {
         !self.text(name).is_empty()
     }
 
-    fn read(bytes: &[u8]) -> Self {
+    /// Reads its written form.
+    pub(super) fn read(bytes: &[u8]) -> Self {
         let fields = form_urlencoded::parse(bytes);
         Self { fields: fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect() }
     }

@@ -37,6 +37,9 @@ pub(super) enum Place {
     Elsewhere,
 }
 
+/// What stands before the heading of every dialog.
+const HEADING: &str = "<h2 id=\"dialog-title\">";
+
 /// A page.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
@@ -79,6 +82,7 @@ impl Page<'_> {
                     @if !self.actions.0.is_empty() { div.actions { (self.actions) } }
                 }
                 @if let Some(done) = done { (parts::notice(done)) }
+                @if reader.kept.is_some() && !modal { (parts::notice(reader.texts.errors.kept)) }
                 (self.main)
             }
             @if let Some(dialog) = &self.dialog {
@@ -86,13 +90,30 @@ impl Page<'_> {
                 (dialog)
             }
         };
-        let mut response =
-            html(self.status, document(reader.texts, &reader.app.assets.addresses, self.title, "", body));
+        let failed = self.status.is_client_error() || self.status.is_server_error();
+        let title = self.dialog.as_ref().and_then(heading).unwrap_or_else(|| self.title.to_owned());
+        let title = titled(reader.texts, &title, failed);
+        let mut response = html(self.status, document(reader.texts, &reader.app.assets.addresses, &title, "", body));
         if reader.done.is_some() {
             add(&mut response, &cookies::nothing_done());
         }
+        if reader.kept.is_some() {
+            add(&mut response, &cookies::nothing_kept());
+        }
         response
     }
+}
+
+/// A title that says so where something went wrong: whoever hears a page read hears it first.
+pub(super) fn titled(t: &Texts, title: &str, failed: bool) -> String {
+    if failed { said(t.errors.in_title, title) } else { title.to_owned() }
+}
+
+/// What a dialog is called, for the title of its page: its heading, which never holds more than names.
+fn heading(dialog: &Markup) -> Option<String> {
+    let (_, rest) = dialog.0.split_once(HEADING)?;
+    let (heading, _) = rest.split_once("</h2>")?;
+    Some(heading.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
 }
 
 /// A page without a way around: for those who are not signed in.
@@ -185,4 +206,18 @@ pub(super) fn hidden(reader: &Reader) -> Markup {
 pub(super) fn drawing(svg: &str) -> Markup {
     // Without the declaration of XML, which is no part of HTML.
     PreEscaped(svg.find("<svg").map_or("", |at| &svg[at..]).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialog_is_called_what_its_heading_says() {
+        let called = |title: &str| heading(&html! { dialog { h2 #dialog-title { (title) } p { "x" } } });
+        for title in ["Revoke ci?", "Revoke <b>\"R&D\"</b> &amp;?", ""] {
+            assert_eq!(called(title).as_deref(), Some(title));
+        }
+        assert_eq!(heading(&html! { p { "no dialog" } }), None);
+    }
 }

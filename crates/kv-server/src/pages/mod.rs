@@ -11,6 +11,7 @@ pub mod clusters;
 mod cookies;
 mod error;
 mod form;
+mod kept;
 mod layout;
 mod parts;
 mod reader;
@@ -25,6 +26,7 @@ pub mod workloads;
 
 pub use cookies::present;
 pub use error::{Instead, failed};
+pub use kept::Kept;
 
 use crate::{caller::Caller, failure::Failure, routes::no_query};
 use actix_web::{HttpRequest, HttpResponse};

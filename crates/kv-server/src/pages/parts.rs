@@ -202,6 +202,7 @@ impl Dialog<'_> {
                 p #dialog-text { (self.lead) }
                 form method="post" action=(self.action) {
                     (hidden(reader))
+                    @if reader.kept.is_some() { (notice(reader.texts.errors.kept)) }
                     (self.fields)
                     div.actions {
                         a.btn href=(self.cancel) data-cancel autofocus[self.fields.0.is_empty()] { (reader.texts.nav.cancel) }

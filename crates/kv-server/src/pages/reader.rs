@@ -3,6 +3,8 @@
 
 use super::{
     cookies,
+    form::Form,
+    kept,
     texts::{self, Texts},
 };
 use crate::{app::App, caller::Caller, failure::Failure};
@@ -22,6 +24,8 @@ pub(super) struct Reader {
     pub(super) token: String,
     /// What they have just done, by its code.
     pub(super) done: Option<String>,
+    /// What they had typed here before a code was asked for.
+    pub(super) kept: Option<Form>,
     /// When they look.
     pub(super) now: OffsetDateTime,
     /// In which language.
@@ -34,10 +38,12 @@ impl Reader {
     /// # Errors
     /// [`Failure::Unauthorized`] where there is none.
     pub(super) fn new(caller: &Caller, request: &HttpRequest) -> Result<Self, Failure> {
+        let token = cookies::form_token(request, true).ok_or(Failure::Unauthorized { reason: None })?;
         Ok(Self {
             app: caller.app().clone(),
             principal: caller.principal(),
-            token: cookies::form_token(request, true).ok_or(Failure::Unauthorized { reason: None })?,
+            kept: kept::again(request, &token),
+            token,
             done: cookies::done(request),
             now: caller.app().clock.now(),
             texts: texts::of(request),

@@ -13,6 +13,7 @@ use super::{
     layout::{Page, Place},
     parts::{self, Tone},
     reader::Reader,
+    settings::counted,
     texts::{Texts, said},
 };
 use crate::{
@@ -24,9 +25,12 @@ use crate::{
         sessions::list_own_sessions,
         show_oneself::{Oneself, show_oneself},
     },
-    problem::Problem,
+    problem::{Problem, seconds_to_wait},
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+};
 use kv_authz::{
     Denied, SessionId,
     action::ListOwnSessions,
@@ -60,6 +64,13 @@ struct Known {
     current: Option<SessionId>,
 }
 
+impl Known {
+    /// Whether there are sessions beside the one that is calling.
+    fn has_others(&self) -> bool {
+        self.sessions.next.is_some() || self.sessions.items.iter().any(|session| Some(session.id) != self.current)
+    }
+}
+
 async fn load(caller: &Caller, cursor: Option<&str>) -> Result<Known, Failure> {
     let request = page(None, cursor)?;
     caller
@@ -91,6 +102,8 @@ struct Wrong {
     /// With none of the fields.
     all: Option<String>,
     status: StatusCode,
+    /// In how many seconds to come again.
+    wait: Option<u64>,
 }
 
 impl Wrong {
@@ -109,7 +122,8 @@ impl Wrong {
         match failure {
             Failure::Throttled { .. } => {
                 let words = detail(&failure, &Problem::new(&failure, ""));
-                Ok(Self { all: Some(words), status: StatusCode::TOO_MANY_REQUESTS, ..Self::default() })
+                let (status, wait) = (StatusCode::TOO_MANY_REQUESTS, seconds_to_wait(&failure));
+                Ok(Self { all: Some(words), status, wait, ..Self::default() })
             }
             failure => Err(failure),
         }
@@ -126,6 +140,14 @@ impl Wrong {
     fn alert(&self) -> Markup {
         html! { @if let Some(words) = &self.all { (parts::alert(words)) } }
     }
+
+    /// The page that says so, with when to come again.
+    fn on(&self, mut page: HttpResponse) -> HttpResponse {
+        if let Some(wait) = self.wait {
+            page.headers_mut().insert(header::RETRY_AFTER, wait.into());
+        }
+        page
+    }
 }
 
 /// Whether the reader must set up a second factor before anything else.
@@ -139,13 +161,22 @@ fn overview(reader: &Reader, known: &Known, dialog: Option<Markup>, status: Stat
     frame(
         reader,
         html! {
+            @if let Some(words) = counted(reader, "others-ended", [t.others_none, t.others_one, t.others_ended]) {
+                (parts::notice(&words))
+            }
             (factor(reader, &known.oneself))
-            (block("sessions", html! { (t.sessions) }, html! { (t.sessions_about) }, html! {}, html! {
-                (sessions::table(reader, known))
-                @if let Some(next) = known.sessions.next {
-                    p.pager { a.btn.small href={ (HERE) "?cursor=" (next) } { (reader.texts.nav.more) } }
-                }
-            }))
+            (block(
+                "sessions",
+                html! { (t.sessions) },
+                html! { (t.sessions_about) },
+                html! { @if known.has_others() { a.btn.risky href=(sessions::OTHERS) { (t.end_others) } } },
+                html! {
+                    (sessions::table(reader, known))
+                    @if let Some(next) = known.sessions.next {
+                        p.pager { a.btn.small href={ (HERE) "?cursor=" (next) } { (reader.texts.nav.more) } }
+                    }
+                },
+            ))
             (block(
                 "password",
                 html! { (t.password) },

@@ -9,6 +9,7 @@ use super::{
     parts,
     reader::Reader,
     sign_in::add,
+    texts::said,
 };
 use crate::{caller::Caller, failure::Failure, problem::Problem};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode};
@@ -62,6 +63,17 @@ pub(super) fn done_at(there: &str, code: &str) -> HttpResponse {
     let mut response = see_other(there);
     add(&mut response, &cookies::just_done(code));
     response
+}
+
+/// What was just done to many, said with their number: to none, to one, to more.
+pub(super) fn counted(reader: &Reader, what: &str, [none, one, many]: [&str; 3]) -> Option<String> {
+    let (done, number) = reader.done.as_deref()?.split_once('.')?;
+    let number: usize = number.parse().ok().filter(|_| done == what)?;
+    Some(match number {
+        0 => none.to_owned(),
+        1 => one.to_owned(),
+        _ => said(many, number),
+    })
 }
 
 /// A refusal that whoever filled in the form can do something about.

@@ -24,12 +24,12 @@ use crate::{
         visit::Means,
     },
     paths::check_path,
-    problem::Problem,
+    problem::{Problem, seconds_to_wait},
     routes::no_query,
 };
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
-    http::{StatusCode, Uri},
+    http::{StatusCode, Uri, header},
     web::Data,
 };
 use kv_authz::audit::{Event, Target};
@@ -37,6 +37,10 @@ use maud::{Markup, html};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::sync::Arc;
+use time::Duration;
+
+/// How far the clocks of server and database may be apart.
+const ABOUT_TO_END: Duration = Duration::MINUTE;
 
 /// What the pages take in their address.
 #[derive(Debug, Deserialize, Default)]
@@ -65,6 +69,8 @@ impl Way {
 struct Trouble {
     status: StatusCode,
     words: String,
+    /// In how many seconds to come again.
+    wait: Option<u64>,
 }
 
 impl Trouble {
@@ -75,7 +81,7 @@ impl Trouble {
             "invalid_mfa_token" => t.sign_in.over.into(),
             _ => detail(failure, &Problem::new(failure, "")),
         };
-        Self { status: failure.status_code(), words }
+        Self { status: failure.status_code(), words, wait: seconds_to_wait(failure) }
     }
 }
 
@@ -85,7 +91,20 @@ impl Trouble {
 /// [`Failure`].
 pub async fn show(app: Data<Arc<App>>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let way = Way::of(&request)?;
+    if is_signed_in(&app, &request).await {
+        return Ok(see_other(way.next()));
+    }
     password_page(&app, &request, &way, "", None)
+}
+
+/// Whether a session of this browser goes on, so that nobody begins a second one beside it. One that is about to be over does
+/// not count: where it is refused leads back here.
+async fn is_signed_in(app: &Arc<App>, request: &HttpRequest) -> bool {
+    let Ok(presented) = cookies::present(request) else { return false };
+    let Ok(Some(authority)) = app.authorities.get(&presented).await else { return false };
+    let (owner, credential, soon) = (authority.owner.id, authority.credential, app.clock.now() + ABOUT_TO_END);
+    let dead = app.with_store(move |store| store.dead_among(owner, &[credential], soon)).await;
+    dead.is_ok_and(|dead| dead.is_empty())
 }
 
 /// Takes name and password.
@@ -161,6 +180,7 @@ pub async fn sign_out(caller: Caller, request: HttpRequest, form: Form) -> Resul
 pub(super) fn signed_out(code: &str) -> HttpResponse {
     let mut response = done_at("/sign-in", code);
     add(&mut response, &cookies::no_session());
+    add(&mut response, &cookies::nothing_kept());
     response
 }
 
@@ -194,6 +214,9 @@ fn answer(
     };
     let status = trouble.map_or(StatusCode::OK, |trouble| trouble.status);
     let mut response = layout::html(status, page(&token));
+    if let Some(wait) = trouble.and_then(|trouble| trouble.wait) {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.into());
+    }
     if let Some(cookie) = cookie {
         add(&mut response, &cookie);
     }
@@ -224,7 +247,7 @@ fn password_page(
         layout::bare(
             t,
             &app.assets.addresses,
-            t.sign_in.title,
+            &layout::titled(t, t.sign_in.title, trouble.is_some()),
             html! {
                 h1 { (t.sign_in.title) }
                 p.sub { (t.sign_in.about) }
@@ -256,7 +279,7 @@ fn code_page(
         layout::bare(
             t,
             &app.assets.addresses,
-            t.sign_in.code_title,
+            &layout::titled(t, t.sign_in.code_title, trouble.is_some()),
             html! {
                 h1 { (t.sign_in.code_title) }
                 p.sub { (t.sign_in.code_about) }

@@ -4,6 +4,7 @@
 
 use super::{
     form::Form,
+    kept::keep,
     layout::{Page, Place},
     parts::{self, Dialog, Field, Tone},
     reader::Reader,
@@ -22,6 +23,7 @@ use crate::{
     view::View,
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use form_urlencoded::Serializer;
 use kv_authz::{
     Owner, Role,
     action::{CreateUser, ListUsers, OwnAction},
@@ -47,9 +49,26 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    /// How the names begin.
     #[serde(default)]
-    name: String,
+    name_prefix: String,
     cursor: Option<String>,
+}
+
+impl ListQuery {
+    fn prefix(&self) -> Option<&str> {
+        Some(self.name_prefix.trim()).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// The list with the same names, from its beginning or from further on.
+    fn address(&self, cursor: Option<&str>) -> String {
+        let fields = [("name_prefix", self.prefix()), ("cursor", cursor)];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        match Serializer::new(String::new()).extend_pairs(fields).finish().as_str() {
+            "" => HERE.into(),
+            query => format!("{HERE}?{query}"),
+        }
+    }
 }
 
 /// A page of the list.
@@ -67,19 +86,12 @@ fn users() -> Target {
 /// Reads a page of the list, for whoever may do the act.
 async fn load<A: OwnAction>(caller: &Caller, wanted: &ListQuery) -> Result<Known, Failure> {
     let page = page(None, wanted.cursor.as_deref())?;
-    let name = wanted.name.trim();
+    let prefix = wanted.prefix().map(str::to_owned);
     caller
         .observe(A::line().event, users(), async |view| {
             let acting = caller.acting(view);
             acting.authorize::<A>(users())?;
-            let found = match name {
-                "" => list_users::list_users(caller.acting(view), page).await?,
-                name => match list_users::find_user(caller.acting(view), name).await {
-                    Ok(user) => kv_store::Page { items: vec![user], next: None },
-                    Err(Failure::NotFound { .. }) => kv_store::Page { items: Vec::new(), next: None },
-                    Err(failure) => return Err(failure),
-                },
-            };
+            let found = list_users::list_users(caller.acting(view), prefix.clone(), page).await?;
             let places = |user: UserRecord| {
                 let places = places(&user, view);
                 (user, places)
@@ -135,7 +147,9 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
     let known = load::<CreateUser>(&caller, &ListQuery::default()).await?;
     let reader = Reader::new(&caller, &request)?;
     // The least powerful of the built-in ones: whoever needs more is given more.
-    let dialog = new_dialog(&reader, &known, "", Role::Readonly.name(), None);
+    let (name, role) =
+        reader.kept.as_ref().map_or(("", Role::Readonly.name()), |kept| (kept.text("name"), kept.text("role")));
+    let dialog = new_dialog(&reader, &known, name, role, None);
     Ok(list_page(&reader, &known, &ListQuery::default(), Some(dialog), StatusCode::OK))
 }
 
@@ -148,6 +162,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     caller.about(event, users());
     no_query(&request)?;
     form.only(&["name", "role", "password"], &[])?;
+    keep(&request, &form, &["name", "role"]);
     let (name, role) = (form.text("name"), form.text("role"));
     let password = || form.ticked("password").then(|| form.secret("password"));
     let made = caller
@@ -173,7 +188,7 @@ fn new_dialog(reader: &Reader, known: &Known, name: &str, role: &str, refusal: O
     let beside = wrong_name.or(wrong_role).or(wrong_password);
     let mut options: Vec<_> = known.roles.iter().map(|name| (name.as_str(), name.as_str())).collect();
     // What was sent stays what is chosen.
-    if refusal.is_some() && !known.roles.iter().any(|known| known == role) {
+    if (refusal.is_some() || reader.kept.is_some()) && !known.roles.iter().any(|known| known == role) {
         options.push((role, role));
     }
     let fields = html! {
@@ -209,7 +224,7 @@ fn list_page(
     status: StatusCode,
 ) -> HttpResponse {
     let t = &reader.texts.users;
-    let name = wanted.name.trim();
+    let prefix = wanted.prefix();
     Page {
         reader,
         place: Place::Users,
@@ -221,16 +236,16 @@ fn list_page(
         },
         main: html! {
             form.filters method="get" action=(HERE) role="search" aria-label=(t.find_named) {
-                label { (t.name) " " input name="name" value=(name) placeholder=(t.whole_name) autocomplete="off"
-                    autocapitalize="none" spellcheck="false"; }
+                label { (t.name) " " input name="name_prefix" value=[prefix] placeholder=(t.begins) autocomplete="off"
+                    autocapitalize="none" spellcheck="false" maxlength=(MAX_NAME); }
                 button.btn.small { (t.find) }
-                @if !name.is_empty() { a.btn.small.plain href=(HERE) { (t.everybody) } }
+                @if prefix.is_some() { a.btn.small.plain href=(HERE) { (t.everybody) } }
             }
             @if known.users.is_empty() {
                 div.empty {
                     // A page may have emptied since the one before it was read.
-                    @if !name.is_empty() {
-                        h2 { (said(t.nobody, name)) }
+                    @if let Some(prefix) = prefix {
+                        h2 { (said(t.nobody, prefix)) }
                         p { (t.nobody_what) }
                     }
                     a.btn href=(HERE) { (t.everybody) }
@@ -240,9 +255,11 @@ fn list_page(
             }
             @if wanted.cursor.is_some() || known.next.is_some() {
                 p.pager {
-                    @if wanted.cursor.is_some() { a.btn.small href=(HERE) { (reader.texts.nav.first) } }
+                    @if wanted.cursor.is_some() {
+                        a.btn.small href=(wanted.address(None)) rel="first" { (reader.texts.nav.first) }
+                    }
                     @if let Some(next) = &known.next {
-                        a.btn.small href={ (HERE) "?cursor=" (next) } { (reader.texts.nav.more) }
+                        a.btn.small href=(wanted.address(Some(next))) rel="next" { (reader.texts.nav.more) }
                     }
                 }
             }

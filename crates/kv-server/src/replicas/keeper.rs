@@ -8,7 +8,7 @@ use crate::{
     admission::{GONE_AFTER, Interruption, RENEW_EVERY},
     app::App,
 };
-use kv_store::{LeaseConnection, NumberedCut, Replica, StoreError};
+use kv_store::{LeaseConnection, NumberedCut, Replica, StoreError, points::Point};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -88,7 +88,10 @@ impl Keeper {
     pub(super) fn run(mut self) {
         let (mut well, tick) = (true, if self.hears() { TICK } else { SLOW_TICK });
         while self.wait(tick) {
-            match self.step() {
+            *self.app.replicas.asking.lock() = Some(self.app.clock.since_boot());
+            let done = self.step();
+            *self.app.replicas.asking.lock() = None;
+            match done {
                 Ok(()) if !well && self.connection.is_some() => {
                     tracing::info!("the database answers again about revocations");
                     well = true;
@@ -184,8 +187,13 @@ impl Keeper {
             }
             return Ok(());
         }
+        Point::LeaseBrought.reached();
         match connection.renew(self.known, ended)? {
             Some(renewal) => {
+                Point::LeaseCommitted.reached();
+                if renewal.acknowledged > self.acknowledged {
+                    Point::CutAcknowledged.reached();
+                }
                 self.acknowledged = renewal.acknowledged;
                 self.take(renewal.cuts);
                 // A later one of the same counts for longer.

@@ -6,6 +6,9 @@
 
 mod postgres;
 mod sqlite;
+mod standings;
+
+pub(crate) use standings::Standings;
 
 use crate::{audit, backend::AnyConn, basis::Basis, error::Result, print::Item, row, store::Store};
 use kv_authz::{
@@ -70,9 +73,9 @@ impl Store {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let (decisions, written) = self.admission(|conn| match conn {
-            AnyConn::Pg(pg) => postgres::admit(pg, batch),
-            AnyConn::Sqlite(_) => sqlite::admit(conn, batch, row::micros(now)),
+        let (decisions, written) = self.admission(|pooled| match &mut pooled.conn {
+            AnyConn::Pg(pg) => postgres::admit(pg, &mut pooled.standings, batch),
+            conn @ AnyConn::Sqlite(_) => sqlite::admit(conn, &mut pooled.standings, batch, row::micros(now)),
         })?;
         self.ledger().note_all(written);
         Ok(decisions)
@@ -86,9 +89,9 @@ impl Store {
         if ends.is_empty() {
             return Ok(());
         }
-        let written: Vec<Item> = self.admission(|conn| match conn {
+        let written: Vec<Item> = self.admission(|pooled| match &mut pooled.conn {
             AnyConn::Pg(pg) => postgres::end_entries(pg, ends, row::micros(now)),
-            AnyConn::Sqlite(_) => crate::transaction::write(conn, |conn| {
+            conn @ AnyConn::Sqlite(_) => crate::transaction::write(conn, |conn| {
                 let written = ends.iter().map(|end| audit::insert_outcome(conn, end, row::micros(now)));
                 Ok(written.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
             }),

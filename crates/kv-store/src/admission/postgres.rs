@@ -1,6 +1,6 @@
 //! Admission on PostgreSQL: `admit.sql`, one autocommit statement for the whole batch, prepared once a connection.
 
-use super::{Decision, EntryEnd, Request, Verdict, reason};
+use super::{Decision, EntryEnd, Request, Standings, Verdict, reason};
 use crate::{
     audit::Row,
     basis::Credential,
@@ -22,8 +22,8 @@ use std::{borrow::Cow, collections::HashSet};
 /// The type of a request in the statement. Rows of it are sent in their binary form, so its columns never change: a
 /// statement that needs others gets a type of its own, and servers of both versions go on beside each other.
 #[derive(SqlType)]
-#[diesel(postgres_type(name = "admission_request"))]
-struct AdmissionRequest;
+#[diesel(postgres_type(name = "admission_line"))]
+struct AdmissionLine;
 
 /// A request, as the statement takes it.
 #[derive(Debug)]
@@ -33,12 +33,13 @@ struct Line<'a> {
     user_version: i64,
     clusters_version: Option<i64>,
     role_version: Option<i64>,
+    good_until: Option<i64>,
     audited: bool,
     row: Row<'a>,
 }
 
 impl<'a> Line<'a> {
-    fn of(request: &'a Request) -> Self {
+    fn of(request: &'a Request, standings: &Standings) -> Self {
         let (kind, credential) = match request.basis.as_ref().map(|basis| &basis.credential) {
             None => (0, &[][..]),
             Some(Credential::Key(id)) => (1, id.as_bytes()),
@@ -50,17 +51,18 @@ impl<'a> Line<'a> {
             user_version: request.basis.map_or(0, |basis| basis.user_version),
             clusters_version: request.basis.and_then(|basis| basis.clusters_version),
             role_version: request.basis.and_then(|basis| basis.role_version),
+            good_until: request.basis.as_ref().and_then(|basis| standings.good_until(basis)),
             audited: request.audited,
             row: Row::of(request),
         }
     }
 }
 
-impl ToSql<AdmissionRequest, Pg> for Line<'_> {
+impl ToSql<AdmissionLine, Pg> for Line<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         #[rustfmt::skip]
         type Columns = (
-            BigInt, Binary, BigInt, Nullable<BigInt>, Nullable<BigInt>, Bool,
+            BigInt, Binary, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Bool,
             Binary, Nullable<Binary>, Text, Text, Nullable<Binary>, Text,
             Text, Nullable<Text>, Nullable<Text>, Nullable<Text>,
             Nullable<Text>, Text, Text, BigInt, Nullable<BigInt>, Nullable<Text>, Text,
@@ -73,6 +75,7 @@ impl ToSql<AdmissionRequest, Pg> for Line<'_> {
                 self.user_version,
                 self.clusters_version,
                 self.role_version,
+                self.good_until,
                 self.audited,
                 row.id,
                 row.user_id,
@@ -98,10 +101,18 @@ impl ToSql<AdmissionRequest, Pg> for Line<'_> {
 }
 
 /// A batch, in its order.
-struct Batch<'a>(Vec<Line<'a>>);
+struct Batch<'a> {
+    lines: Vec<Line<'a>>,
+    /// At which number of standings the lines are good until then.
+    revision: i64,
+}
+
+/// The place in the batch, the verdict, the time, until when the credential is good where that was looked up, and the number
+/// of standings.
+type Judged = (i64, String, i64, Option<i64>, i64);
 
 impl Query for Batch<'_> {
-    type SqlType = (BigInt, Text, BigInt);
+    type SqlType = (BigInt, Text, BigInt, Nullable<BigInt>, BigInt);
 }
 
 impl QueryId for Batch<'_> {
@@ -113,30 +124,44 @@ impl QueryId for Batch<'_> {
 impl RunQueryDsl<PgConnection> for &Batch<'_> {}
 
 const ADMIT: &str = include_str!("admit.sql");
-/// Where its one parameter stands: Diesel writes the placeholder itself.
-const PARAMETER: &str = "$1";
+/// Where its two parameters stand, in this order: Diesel writes the placeholders itself.
+const PARAMETERS: [&str; 2] = ["$1", "$2"];
 
 impl QueryFragment<Pg> for Batch<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
-        let (before, after) = ADMIT.split_once(PARAMETER).unwrap_or((ADMIT, ""));
+        let (before, rest) = ADMIT.split_once(PARAMETERS[0]).unwrap_or((ADMIT, ""));
+        let (between, after) = rest.split_once(PARAMETERS[1]).unwrap_or((rest, ""));
         out.push_sql(before);
-        out.push_bind_param::<Array<AdmissionRequest>, _>(&self.0)?;
+        out.push_bind_param::<Array<AdmissionLine>, _>(&self.lines)?;
+        out.push_sql(between);
+        out.push_bind_param::<BigInt, _>(&self.revision)?;
         out.push_sql(after);
         Ok(())
     }
 }
 
-pub(super) fn admit(conn: &mut PgConnection, requests: &[Request]) -> Result<(Vec<Decision>, Vec<Item>)> {
-    let batch = Batch(requests.iter().map(Line::of).collect());
-    let mut rows: Vec<(i64, String, i64)> = (&batch).load(conn)?;
+pub(super) fn admit(
+    conn: &mut PgConnection,
+    standings: &mut Standings,
+    requests: &[Request],
+) -> Result<(Vec<Decision>, Vec<Item>)> {
+    let lines = requests.iter().map(|request| Line::of(request, standings)).collect();
+    let batch = Batch { lines, revision: standings.revision() };
+    let mut rows: Vec<Judged> = (&batch).load(conn)?;
     rows.sort_unstable_by_key(|(position, ..)| *position);
     if rows.len() != requests.len() {
         return Err(StoreError::Unreadable { what: "verdict" });
     }
     let (mut decisions, mut written) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for ((line, request), (_, text, now)) in batch.0.iter().zip(requests).zip(rows) {
+    for ((line, request), (_, text, now, good_until, revision)) in batch.lines.iter().zip(requests).zip(rows) {
+        standings.at(revision);
         let verdict = match text.as_str() {
-            "admitted" => Verdict::Admitted,
+            "admitted" => {
+                if let (Some(basis), Some(until)) = (&request.basis, good_until) {
+                    standings.note(basis, until);
+                }
+                Verdict::Admitted
+            }
             "stale" => Verdict::Stale,
             "newly_expired" => {
                 mark_expired(conn, request, now)?;

@@ -1,24 +1,35 @@
 //! Admission on SQLite: one transaction of the one writer, checked and written row by row, committed once.
 
-use super::{Decision, Request, Verdict};
+use super::{
+    Decision, Request, Verdict,
+    standings::{STANDINGS, Standings},
+};
 use crate::{
     audit,
     backend::AnyConn,
     basis::{Basis, Credential, Standing, standing},
     clusters,
     error::Result,
+    points::Point,
     print::Item,
     row::{self, bytes},
-    schema::api_keys,
+    schema::{api_keys, revisions},
     transaction,
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use kv_authz::{KeyId, Unusable, UserId};
 
-pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<(Vec<Decision>, Vec<Item>)> {
+pub(super) fn admit(
+    conn: &mut AnyConn,
+    standings: &mut Standings,
+    batch: &[Request],
+    now: i64,
+) -> Result<(Vec<Decision>, Vec<Item>)> {
     transaction::write(conn, |conn| {
+        // In the transaction that writes: nothing changes between these and its end.
+        standings.at(revisions::table.find(STANDINGS).select(revisions::version).get_result(conn)?);
         let clusters_version = clusters::version(conn)?;
-        let verdicts = batch.iter().map(|request| judge(conn, request, clusters_version, now));
+        let verdicts = batch.iter().map(|request| judge(conn, standings, request, clusters_version, now));
         let verdicts = verdicts.collect::<Result<Vec<_>>>()?;
         // In the order of the table, which is their ids': each goes to its end, and not in between two that came before.
         let mut order: Vec<usize> = (0..batch.len()).collect();
@@ -32,21 +43,37 @@ pub(super) fn admit(conn: &mut AnyConn, batch: &[Request], now: i64) -> Result<(
             }
         }
         let at = row::time(now)?;
+        Point::IntentWritten.reached();
         Ok((verdicts.into_iter().map(|verdict| Decision { verdict, at }).collect(), written))
     })
 }
 
-fn judge(conn: &mut AnyConn, request: &Request, clusters_version: i64, now: i64) -> Result<Verdict> {
+fn judge(
+    conn: &mut AnyConn,
+    standings: &mut Standings,
+    request: &Request,
+    clusters_version: i64,
+    now: i64,
+) -> Result<Verdict> {
     let Some(basis) = &request.basis else {
         // Looked up all the same: the time does not tell an unknown key from a dead one.
         standing(conn, &NOBODY)?;
         return Ok(Verdict::Admitted);
     };
+    let same_clusters = basis.clusters_version.is_none_or(|version| version == clusters_version);
+    if same_clusters && standings.good_until(basis).is_some_and(|until| now < until) {
+        return Ok(Verdict::Admitted);
+    }
     let standing = standing(conn, basis)?;
-    let seen = standing.as_ref().is_some_and(|standing| standing.gone.is_some());
+    let (seen, expires_at) = match &standing {
+        Some(standing) => (standing.gone.is_some(), standing.expires_at),
+        None => (false, None),
+    };
     let verdict = Standing::verdict(standing, basis, clusters_version, now);
-    if verdict == Verdict::Refused(Unusable::Expired) && !seen {
-        mark_expired(conn, basis.credential, now)?;
+    match verdict {
+        Verdict::Admitted => standings.note(basis, expires_at.unwrap_or(i64::MAX)),
+        Verdict::Refused(Unusable::Expired) if !seen => mark_expired(conn, basis.credential, now)?,
+        Verdict::Refused(_) | Verdict::Stale => {}
     }
     Ok(verdict)
 }

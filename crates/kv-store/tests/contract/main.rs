@@ -16,6 +16,7 @@ mod roles;
 mod schema;
 mod seals;
 mod sessions;
+mod standings;
 mod throttles;
 mod user_changes;
 mod users;

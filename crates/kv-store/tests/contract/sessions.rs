@@ -175,8 +175,17 @@ fn sessions_are_listed_while_they_go_on(backend: Backend) {
     assert_eq!(listed(), of_ann.iter().rev().copied().collect::<Vec<_>>());
     world.set("sessions", of_ann[0], "expires_at = 1");
     assert_eq!(listed(), [of_ann[2], of_ann[1]]);
-    let ended = world.store.end_sessions(&permit::<EndUserSessions>(), None, ann, &occasion()).unwrap();
-    assert_eq!((ended, listed()), (3, vec![]));
+    let find = |user, session| world.store.find_session(user, session, now()).unwrap().map(|found| found.id);
+    assert_eq!((find(ann, of_ann[1]), find(ann, of_ann[0]), find(id(), of_ann[1])), (Some(of_ann[1]), None, None));
+    let end = |but| world.store.end_sessions(&permit::<EndUserSessions>(), None, (ann, but), &occasion()).unwrap();
+    assert_eq!((end(Some(of_ann[1])), listed()), (1, vec![of_ann[1]]), "what was over by itself is not counted");
+    assert_eq!(
+        world.database.count("sessions", "ended_at IS NULL"),
+        2,
+        "but ended, beside bob's and the one that acts"
+    );
+    assert_eq!((end(None), listed()), (1, vec![]));
+    assert_eq!(find(ann, of_ann[1]), None);
     let since = now() - Duration::DAY;
     assert!(world.store.has_signed_in_from(ann, "192.0.2.7", since).unwrap());
     assert!(!world.store.has_signed_in_from(ann, "192.0.2.8", since).unwrap());

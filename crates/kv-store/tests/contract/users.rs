@@ -16,6 +16,7 @@ kv_store::on_both!(
     a_name_has_one_user,
     the_first_user_is_the_first,
     users_are_paged,
+    ten_thousand_users_are_paged,
     disabling_ends_keys_and_sessions,
     deleted_users_are_gone,
     an_unknown_role_holds_nothing,
@@ -84,18 +85,73 @@ fn the_first_user_is_the_first(backend: Backend) {
 
 fn users_are_paged(backend: Backend) {
     let world = World::new(backend);
-    let mut users: Vec<UserId> = (0..7).map(|n| world.user(&format!("u{n}"))).collect();
-    users.reverse();
+    // Made in another order than that of their names. Byte by byte, whatever the order of the database is.
+    for name in ["émile", "bob", "Anna", "ann", "ann-2", "ANN", "b_b", "zoë", "b%b", "50", "anna"] {
+        world.user(name);
+    }
+    let in_order = ["50", "ann", "ANN", "ann-2", "Anna", "anna", "b%b", "b_b", "bob", "zoë", "émile"];
+    let paged = |prefix: Option<&str>, rows: u16| -> Vec<String> {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.store.list_users(prefix, PageRequest::new(rows, after)).unwrap();
+            assert!(page.items.len() <= usize::from(rows));
+            seen.extend(page.items.into_iter().map(|user| user.name));
+            after = page.next;
+            if after.is_none() {
+                return seen;
+            }
+        }
+    };
+    for rows in [1, 2, 3, 50] {
+        assert_eq!(paged(None, rows), in_order, "{rows} a page");
+        assert_eq!(paged(Some("aNN"), rows), &in_order[1..6], "{rows} a page");
+    }
+    for (prefix, found) in [
+        ("", &in_order[..]),
+        ("b", &in_order[6..9]),
+        ("b_", &["b_b"]),
+        ("b%", &["b%b"]),
+        ("é", &["émile"]),
+        ("nn", &[]),
+        ("anna\0", &[]),
+        ("annabel", &[]),
+    ] {
+        assert_eq!(paged(Some(prefix), 50), found, "{prefix}");
+    }
+    // From one who is deleted meanwhile it goes on; from nobody, nowhere.
+    let first = world.store.list_users(None, PageRequest::new(2, None)).unwrap();
+    world.set("users", first.items[1].id, "deleted_at = 1");
+    let next = world.store.list_users(None, PageRequest::new(2, first.next)).unwrap();
+    assert_eq!(next.items.iter().map(|user| &*user.name).collect::<Vec<_>>(), in_order[2..4]);
+    assert!(world.store.list_users(None, PageRequest::new(2, Some(id::<UserId>().uuid()))).unwrap().items.is_empty());
+}
+
+/// As many as a large company has: nobody twice, nobody left out.
+fn ten_thousand_users_are_paged(backend: Backend) {
+    let world = World::new(backend);
+    let id = match backend {
+        Backend::Sqlite => "randomblob(16)",
+        Backend::Postgres => "decode(md5(n::text), 'hex')",
+    };
+    world.database.execute(&format!(
+        "INSERT INTO users (id, name, role, created_at, version, keys_made) WITH RECURSIVE numbers (n) AS \
+         (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 9999) \
+         SELECT {id}, 'user-' || ((n * 7919) % 10000), 'dev', 1, 1, 0 FROM numbers"
+    ));
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = world.store.list_users(PageRequest::new(3, after)).unwrap();
-        seen.extend(page.items.into_iter().map(|user| user.id));
+        let page = world.store.list_users(None, PageRequest::new(200, after)).unwrap();
+        seen.extend(page.items.into_iter().map(|user| user.name));
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    assert_eq!(seen, users);
+    let mut all: Vec<String> = (0..10_000).map(|n| format!("user-{n}")).collect();
+    all.sort();
+    assert!(seen == all, "{} of them", seen.len());
+    let found = world.store.list_users(Some("user-99"), PageRequest::new(200, None)).unwrap();
+    assert_eq!((found.items.len(), found.next), (111, None));
 }
 
 fn disabling_ends_keys_and_sessions(backend: Backend) {
@@ -129,7 +185,7 @@ fn deleted_users_are_gone(backend: Backend) {
     assert!(world.store.find_user("ann").unwrap().is_none());
     assert!(world.store.find_user_by_id(ann).unwrap().is_none());
     assert!(world.store.sign_in("ann").unwrap().is_none());
-    assert!(world.store.list_users(PageRequest::default()).unwrap().items.is_empty());
+    assert!(world.store.list_users(None, PageRequest::default()).unwrap().items.is_empty());
     let done = disable(&world, None, &read);
     assert_eq!(refusal(done), UserRefused::NoSuchUser);
 }

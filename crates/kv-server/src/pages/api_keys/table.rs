@@ -12,7 +12,8 @@ use crate::{
         texts::{Texts, said},
     },
 };
-use kv_authz::KeyState;
+use kv_authz::{KeyState, action::ReadAuditLog};
+use kv_store::KeyCounts;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -109,6 +110,20 @@ pub(in crate::pages) fn slice<'a>(loaded: &'a kv_store::Page<Listed>, wanted: &T
     Slice { keys: keys.into_iter().skip(wanted.from).take(A_PAGE).collect(), next }
 }
 
+/// The ways to the tables of each kind, with how many keys there are.
+pub(in crate::pages) fn tabs(reader: &Reader, counts: &KeyCounts, wanted: &TableQuery, here: &str) -> Markup {
+    let t = &reader.texts.keys;
+    let kinds = [
+        (t.tab_live, counts.live, Tab::Live),
+        (t.tab_expired, counts.expired, Tab::Expired),
+        (t.tab_revoked, counts.revoked, Tab::Revoked),
+    ];
+    let named = kinds.map(|(name, count, tab)| (said(name, count), tab));
+    let all: Vec<_> =
+        named.iter().map(|(name, tab)| (name.as_str(), tab.address(here, wanted.sort), wanted.state == *tab)).collect();
+    parts::tabs(t.state, &all)
+}
+
 /// The way to the next page.
 pub(in crate::pages) fn more(reader: &Reader, next: Option<&str>) -> Markup {
     html! {
@@ -151,7 +166,15 @@ fn row(reader: &Reader, Listed { key, state }: &Listed, here: &str) -> Markup {
     html! {
         tr {
             th scope="row" { (key.name) }
-            td data-label=(t.key) { code.dim.nowrap { (key.prefix) "…" } }
+            td data-label=(t.key) {
+                @if reader.may::<ReadAuditLog>() {
+                    a href={ "/settings/audit-logs?since=ever&key_id=" (key.id) } title=(said(t.log_of, &key.name)) {
+                        code.dim.nowrap { (key.prefix) "…" }
+                    }
+                } @else {
+                    code.dim.nowrap { (key.prefix) "…" }
+                }
+            }
             td.dim data-label=(t.created) { (parts::day(key.created_at)) }
             td data-label=(t.last_used) {
                 @match key.last_used_at {

@@ -13,6 +13,7 @@ use crate::{
     operations::add_cluster,
     pages::{
         form::Form,
+        kept::keep,
         parts::{self, Dialog, Field},
         reader::Reader,
         settings::{code_first, done_at, tick},
@@ -31,6 +32,8 @@ const BY_KUBECONFIG: &str = "kubeconfig";
 const BY_TOKEN: &str = "token";
 /// What the form sends. The fields of the way that was not chosen are sent as well, and not looked at.
 const FIELDS: [&str; 8] = ["name", "by", "kubeconfig", "context", "server", "ca", "token", "impersonate"];
+/// What of it may be kept while a code is shown: short, and no secret.
+const KEPT: [&str; 5] = ["name", "by", "context", "server", "impersonate"];
 
 /// What is wrong with what was typed.
 #[derive(Default)]
@@ -96,7 +99,7 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
         return Ok(first);
     }
     let clusters = known_to::<AddCluster>(&caller, Event::ClusterAdd).await?;
-    let dialog = dialog(&reader, None, &Wrong::default());
+    let dialog = dialog(&reader, reader.kept.as_ref(), &Wrong::default());
     Ok(settings_page(&reader, &clusters, Some(dialog), StatusCode::OK))
 }
 
@@ -108,6 +111,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     caller.about(Event::ClusterAdd, target());
     no_query(&request)?;
     form.only(&FIELDS, &[])?;
+    keep(&request, &form, &KEPT);
     let refused = |error| Failure::invalid("invalid_cluster", format!("The cluster is refused: {error}."));
     let made = caller
         .act(Event::ClusterAdd, target(), async |view| {

@@ -13,6 +13,7 @@ use crate::{
     operations::roles,
     pages::{
         form::Form,
+        kept::keep,
         layout::{Page, Place},
         parts::{self, Dialog},
         reader::Reader,
@@ -42,7 +43,8 @@ pub async fn new(caller: Caller, request: HttpRequest) -> Result<HttpResponse, F
     }
     may_create(&caller).await?;
     let reader = Reader::new(&caller, &request)?;
-    Ok(new_page(&reader, &Typed::default(), &Wrong::default(), StatusCode::OK))
+    let typed = reader.kept.as_ref().map(Typed::sent).unwrap_or_default();
+    Ok(new_page(&reader, &typed, &Wrong::default(), StatusCode::OK))
 }
 
 /// Looks whether the caller may make a role, where nothing else is read.
@@ -62,6 +64,7 @@ pub async fn create(caller: Caller, request: HttpRequest, form: Form) -> Result<
     caller.about(Event::RoleCreate, target());
     no_query(&request)?;
     form.only(&["name", "more"], &["grant"])?;
+    keep(&request, &form, &["name", "more", "grant"]);
     let reader = Reader::new(&caller, &request)?;
     let typed = Typed::sent(&form);
     let grants = match typed.grants(&reader.texts.roles) {
@@ -106,7 +109,7 @@ pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> R
     no_query(&request)?;
     let role = load::<ListRoles>(&caller, &path).await?;
     let reader = Reader::new(&caller, &request)?;
-    let typed = Typed::of(&role, &reader.texts.roles);
+    let typed = reader.kept.as_ref().map_or_else(|| Typed::of(&role, &reader.texts.roles), Typed::sent);
     Ok(role_page(&reader, &role, &typed, &Wrong::default(), None, StatusCode::OK))
 }
 
@@ -123,7 +126,7 @@ pub async fn edit(caller: Caller, request: HttpRequest, path: Path<String>) -> R
     // Whoever may only look, looks: this is where a role that is called as the page beside it is.
     let role = load::<ListRoles>(&caller, &path).await?;
     let reader = Reader::new(&caller, &request)?;
-    let typed = Typed::of(&role, &reader.texts.roles);
+    let typed = reader.kept.as_ref().map_or_else(|| Typed::of(&role, &reader.texts.roles), Typed::sent);
     Ok(role_page(&reader, &role, &typed, &Wrong::default(), None, StatusCode::OK))
 }
 
@@ -140,6 +143,7 @@ pub async fn change(
     caller.about(Event::RoleChange, target());
     no_query(&request)?;
     form.only(&["name", "more"], &["grant"])?;
+    keep(&request, &form, &["name", "more", "grant"]);
     let reader = Reader::new(&caller, &request)?;
     let typed = Typed::sent(&form);
     let (wrong, status) = match typed.grants(&reader.texts.roles) {

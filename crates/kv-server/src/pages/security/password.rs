@@ -99,7 +99,7 @@ fn page(reader: &Reader, wrong: &Wrong, fields: &Fields) -> HttpResponse {
             div.field { button.btn.primary data-busy=(t.busy) { (t.action) } }
         }
     };
-    Page {
+    let page = Page {
         reader,
         place: Place::Security,
         title: t.title,
@@ -109,6 +109,6 @@ fn page(reader: &Reader, wrong: &Wrong, fields: &Fields) -> HttpResponse {
         main,
         dialog: None,
         status: wrong.status,
-    }
-    .answer()
+    };
+    wrong.on(page.answer())
 }

@@ -67,7 +67,7 @@ async fn dialog(caller: &Caller, reader: &Reader, wrong: &Wrong) -> Result<HttpR
         busy: t.ask_busy,
         danger: false,
     };
-    Ok(overview(reader, &known, Some(dialog.markup(reader)), wrong.status))
+    Ok(wrong.on(overview(reader, &known, Some(dialog.markup(reader)), wrong.status)))
 }
 
 /// The one sight of them. Nothing is read for the page behind: it must not fail now.

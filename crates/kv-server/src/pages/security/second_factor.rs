@@ -106,7 +106,7 @@ pub async fn enable(caller: Caller, request: HttpRequest, form: Form) -> Result<
         }
         Err(failure) => {
             let wrong = Wrong::of_code(failure)?;
-            Ok(page(&reader, wrong.status, again(&reader, &wrong)))
+            Ok(wrong.on(page(&reader, wrong.status, again(&reader, &wrong))))
         }
     }
 }
@@ -159,13 +159,14 @@ async fn off_dialog(caller: &Caller, reader: &Reader, wrong: &Wrong) -> Result<H
         busy: t.off_busy,
         danger: true,
     };
-    Ok(overview(reader, &known, Some(dialog.markup(reader)), wrong.status))
+    Ok(wrong.on(overview(reader, &known, Some(dialog.markup(reader)), wrong.status)))
 }
 
 /// A page about setting it up: of its own where nothing else may be seen, else one among the others.
 fn page(reader: &Reader, status: StatusCode, main: Markup) -> HttpResponse {
     let t = reader.texts;
     if must_enrol(reader) {
+        let title = layout::titled(t, t.factor.set_up_title, status.is_client_error());
         let main = html! {
             h1 { (t.factor.set_up_title) }
             p.sub { (t.factor.required) }
@@ -176,8 +177,7 @@ fn page(reader: &Reader, status: StatusCode, main: Markup) -> HttpResponse {
                 p.hint { (said_as(reader)) " " button.btn.small.plain { (t.nav.sign_out) } }
             }
         };
-        let mut response =
-            layout::html(status, layout::bare(t, &reader.app.assets.addresses, t.factor.set_up_title, main));
+        let mut response = layout::html(status, layout::bare(t, &reader.app.assets.addresses, &title, main));
         if reader.done.is_some() {
             add(&mut response, &cookies::nothing_done());
         }

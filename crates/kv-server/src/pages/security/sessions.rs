@@ -1,14 +1,14 @@
-//! One's own sessions: the table of those that go on, and the dialog that ends one.
+//! One's own sessions: the table of those that go on, the dialog that ends one, and the one that ends all others.
 //!
 //! What a client calls itself is its own word; nothing is decided by it.
 
 use super::{HERE, Known, load, overview};
 use crate::{
     agent,
-    api::input::{id, page},
+    api::input::id,
     caller::Caller,
     failure::Failure,
-    operations::sessions::{end_own_session, list_own_sessions},
+    operations::sessions::{end_other_sessions, end_own_session, find_own_session},
     pages::{
         error::see_other,
         form::Form,
@@ -25,8 +25,11 @@ use kv_authz::{
     SessionId,
     audit::{Event, Target},
 };
-use kv_store::{Credential, PageRequest, SessionRecord};
+use kv_store::{Credential, SessionRecord};
 use maud::{Markup, html};
+
+/// Where all others are ended.
+pub(super) const OTHERS: &str = "/profile/security/sessions/end";
 
 fn target() -> Target {
     Target::of("sessions")
@@ -98,7 +101,10 @@ pub async fn ask_to_end(caller: Caller, request: HttpRequest, path: Path<String>
     let session: SessionId = id(&path, "session")?;
     let reader = Reader::new(&caller, &request)?;
     let known = load(&caller, None).await?;
-    let Some(session) = find(&caller, &known, session).await? else {
+    let found = caller
+        .observe(Event::SessionList, target(), async |view| find_own_session(&caller.acting(view), session).await)
+        .await?;
+    let Some(session) = found else {
         // Ended by now, or never one's own: the table tells.
         return Ok(see_other(HERE));
     };
@@ -125,20 +131,6 @@ pub async fn ask_to_end(caller: Caller, request: HttpRequest, path: Path<String>
     Ok(overview(&reader, &known, Some(dialog.markup(&reader)), StatusCode::OK))
 }
 
-/// A session of one's own that goes on, on whichever page of them it is.
-async fn find(caller: &Caller, known: &Known, wanted: SessionId) -> Result<Option<SessionRecord>, Failure> {
-    let among = |items: &[SessionRecord]| items.iter().find(|session| session.id == wanted).cloned();
-    let (mut found, mut next) = (among(&known.sessions.items), known.sessions.next);
-    while let (None, Some(cursor)) = (&found, next) {
-        let request = page(Some(PageRequest::MAX_LIMIT), Some(&cursor.to_string()))?;
-        let (more, _) = caller
-            .observe(Event::SessionList, target(), async |view| list_own_sessions(&caller.acting(view), request).await)
-            .await?;
-        (found, next) = (among(&more.items), more.next);
-    }
-    Ok(found)
-}
-
 /// Ends one. Whoever ends the one they are in is signed out.
 ///
 /// # Errors
@@ -159,6 +151,45 @@ pub async fn end(
         return Ok(signed_out("signed-out"));
     }
     Ok(done_at(HERE, "session-ended"))
+}
+
+/// Shows the dialog that ends all others.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn ask_to_end_others(caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    caller.about(Event::SessionEnd, target());
+    no_query(&request)?;
+    let reader = Reader::new(&caller, &request)?;
+    let known = load(&caller, None).await?;
+    if !known.has_others() {
+        return Ok(see_other(HERE));
+    }
+    let t = &reader.texts.end_session;
+    let dialog = Dialog {
+        title: t.others_title,
+        lead: html! { (t.others_what) },
+        fields: html! {},
+        action: OTHERS,
+        cancel: HERE,
+        button: t.others_action,
+        busy: t.others_busy,
+        danger: true,
+    };
+    Ok(overview(&reader, &known, Some(dialog.markup(&reader)), StatusCode::OK))
+}
+
+/// Ends all others. It waits until every server has let go of them.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn end_others(caller: Caller, request: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
+    caller.about(Event::SessionEnd, target());
+    no_query(&request)?;
+    form.only(&[], &[])?;
+    let ended =
+        caller.act(Event::SessionEnd, target(), async |view| end_other_sessions(&caller.acting(view)).await).await?;
+    Ok(done_at(HERE, &format!("others-ended.{ended}")))
 }
 
 /// Browsers by a sign in what they call themselves. Those that call themselves like another one too stand before it.

@@ -42,6 +42,7 @@ texts! {
         hours_ago: "{} h ago",
         yesterday: "yesterday",
         days_ago: "{} days ago",
+        in_seconds: "in {} s",
         in_minutes: "in {} min",
         in_hours: "in {} h",
         tomorrow: "tomorrow",
@@ -122,8 +123,10 @@ texts! {
         unavailable: "The server cannot reach its database right now, and nothing was done. Try again in a moment.",
         unconfirmed: "Not confirmed: the server lost touch with its database on the way. If you changed something, it may \
                       have been done or not. Look, and try again.",
-        throttled: "There were too many failed attempts. Wait {} seconds, then try again.",
-        wait: "You are faster than your rate limit allows, or failed too often. Wait a moment, then try again.",
+        throttled: "There were too many failed attempts. Try again {}.",
+        too_fast: "That was more than the rate limit allows, and nothing was done. Try again {}.",
+        in_title: "Error: {}",
+        kept: "What you had typed is here again. Passwords and other secrets are not: enter them once more.",
         request: "Request {}: name it when you ask whoever runs this server.",
         home: "To the start page",
     }

@@ -33,6 +33,10 @@ texts! {
         this_one: "this one",
         end: "End",
         end_named: "End {}",
+        end_others: "End all other sessions",
+        others_none: "No other session went on; none does now.",
+        others_one: "One other session went on. It is over.",
+        others_ended: "{} other sessions went on. They are over.",
         unknown_client: "Unknown client",
         client_on: "{} on {}",
 
@@ -101,6 +105,10 @@ texts! {
         this_one: "It is the session you are in: you will be signed out.",
         action: "End session",
         busy: "Ending…",
+        others_title: "End all other sessions?",
+        others_what: "They end at once, with all that runs in them; this one goes on. Your keys stay as they are.",
+        others_action: "End all other sessions",
+        others_busy: "Ending, on every server…",
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     HERE,
-    user::{Known, Over, ask, ask_about},
+    user::{About, Known, Over, ask, ask_about},
 };
 use crate::{
     api::{input::id, users::known},
@@ -29,7 +29,7 @@ fn keys() -> Target {
 }
 
 /// A dialog without fields: its heading and what it says, its button and that meanwhile, and where its form is sent.
-fn dialog(reader: &Reader, known: &Known, title: &str, lead: Markup, button: [&str; 2], place: &str) -> Over<'static> {
+fn dialog(reader: &Reader, known: &Known, title: &str, lead: Markup, button: [&str; 2], place: &str) -> Over {
     let here = known.address();
     let [button, busy] = button;
     Over::dialog(
@@ -59,7 +59,7 @@ pub async fn ask_to_revoke(
     no_query(&request)?;
     let (user, key) = path.into_inner();
     let key = id(&key, "API key")?;
-    ask_about::<RevokeUserApiKeys>(&caller, &request, &user, Some(key), |reader, known| {
+    ask_about::<RevokeUserApiKeys>(&caller, &request, &user, About::Key(key), |reader, known| {
         let listed = known.key()?;
         let (d, k) = (&reader.texts.user_dialogs, &reader.texts.keys);
         let lead = html! { (said(d.revoke_of, &known.user.name)) " " (revoke_lead(reader, listed)) };
@@ -108,11 +108,10 @@ pub async fn ask_to_revoke_all(
     no_query(&request)?;
     ask::<RevokeUserApiKeys>(&caller, &request, &path, |reader, known| {
         let d = &reader.texts.user_dialogs;
-        let lead = match known.live_keys() {
-            Some(0) => d.revoke_all_none.to_owned(),
-            Some(1) => d.revoke_all_one.to_owned(),
-            Some(live) => said(d.revoke_all_what, live),
-            None => d.revoke_all_many.to_owned(),
+        let lead = match known.keys.as_ref()?.counts.live {
+            0 => d.revoke_all_none.to_owned(),
+            1 => d.revoke_all_one.to_owned(),
+            live => said(d.revoke_all_what, live),
         };
         let lead = html! { (lead) " " (d.last_word) };
         let title = said(d.revoke_all_title, &known.user.name);
@@ -155,8 +154,9 @@ pub async fn ask_to_end(
 ) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
     let (user, session) = path.into_inner();
-    ask::<EndUserSessions>(&caller, &request, &user, |reader, known| {
-        let session = known.session(&session)?;
+    let session = id(&session, "session")?;
+    ask_about::<EndUserSessions>(&caller, &request, &user, About::Session(session), |reader, known| {
+        let session = known.session.as_ref()?;
         let d = &reader.texts.user_dialogs;
         let lead = html! { (said(d.end_what, client(reader.texts, &session.user_agent))) };
         let place = format!("sessions/{}/end", session.id);

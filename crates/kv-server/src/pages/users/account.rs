@@ -15,6 +15,7 @@ use crate::{
     operations::{change_user, delete_user, passwords},
     pages::{
         form::Form,
+        kept::keep,
         parts::{self, Dialog, Field},
         reader::Reader,
         settings::{Refusal, done_at, tick},
@@ -83,13 +84,13 @@ impl Ask {
         let fields = html! {
             @if let Some(refusal) = refusal.filter(|_| weak.is_none()) { (parts::alert(&refusal.words)) }
             @match self {
-                Self::Enable => (tick("restore", d.restore, ticked)),
+                Self::Enable => (tick(self.tick(), d.restore, ticked)),
                 Self::Password => {
                     (Field {
                         name: "password", label: d.new_password, kind: "password", hint: d.new_password_hint, error: weak,
                         autocomplete: "new-password", first: true, ..Field::default()
                     })
-                    (tick("revoke", d.revoke_too, ticked))
+                    (tick(self.tick(), d.revoke_too, ticked))
                 }
                 Self::Disable | Self::Factor | Self::Delete => {}
             }
@@ -107,9 +108,18 @@ impl Ask {
         .markup(reader)
     }
 
+    /// What its box is called, where it has one.
+    fn tick(self) -> &'static str {
+        match self {
+            Self::Enable => "restore",
+            Self::Password => "revoke",
+            Self::Disable | Self::Factor | Self::Delete => "",
+        }
+    }
+
     /// Whether its box is ticked at first.
-    fn ticked(self) -> bool {
-        self == Self::Password
+    fn ticked(self, reader: &Reader) -> bool {
+        reader.kept.as_ref().map_or(self == Self::Password, |kept| kept.ticked(self.tick()))
     }
 
     /// Whether there is anything to ask.
@@ -122,8 +132,8 @@ impl Ask {
         }
     }
 
-    fn over(self, reader: &Reader, known: &Known) -> Option<Over<'static>> {
-        self.applies(known).then(|| Over::dialog(self.dialog(reader, known, self.ticked(), None)))
+    fn over(self, reader: &Reader, known: &Known) -> Option<Over> {
+        self.applies(known).then(|| Over::dialog(self.dialog(reader, known, self.ticked(reader), None)))
     }
 
     /// The answer to the act.
@@ -198,6 +208,7 @@ pub async fn enable(
     caller.about(Event::UserChange, users());
     no_query(&request)?;
     form.only(&["restore"], &[])?;
+    keep(&request, &form, &["restore"]);
     let restore = form.ticked("restore");
     let done = set_disabled(&caller, &path, false, restore).await;
     Ask::Enable.answer(&caller, &request, &path, restore, done).await
@@ -240,6 +251,7 @@ pub async fn reset_password(
     caller.about(Event::UserResetPassword, users());
     no_query(&request)?;
     form.only(&["password", "revoke"], &[])?;
+    keep(&request, &form, &["revoke"]);
     let revoke = form.ticked("revoke");
     let done = caller
         .act(Event::UserResetPassword, users(), async |view| {

@@ -16,6 +16,7 @@ use crate::{
     pages::{
         error::{detail, see_other},
         form::Form,
+        kept::keep,
         parts::{self, Dialog},
         reader::Reader,
         settings::{Refusal, done_at},
@@ -43,7 +44,11 @@ fn lines() -> Target {
 /// [`Failure`].
 pub async fn ask_for_role(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
-    ask::<ChangeRoleOfUser>(&caller, &request, &path, |_, _| Some(Over::default())).await
+    ask::<ChangeRoleOfUser>(&caller, &request, &path, |reader, _| {
+        let role = reader.kept.as_ref().map(|kept| kept.text("role").to_owned());
+        Some(Over { typed: Typed { role, ..Typed::default() }, ..Over::default() })
+    })
+    .await
 }
 
 /// Gives a user another role.
@@ -59,6 +64,7 @@ pub async fn give_role(
     caller.about(Event::UserChange, users());
     no_query(&request)?;
     form.only(&["role"], &[])?;
+    keep(&request, &form, &["role"]);
     let role = form.text("role");
     let wanted = change_user::Wanted { role: Some(role.to_owned()), ..change_user::Wanted::default() };
     let done = caller
@@ -73,7 +79,7 @@ pub async fn give_role(
         Err(failure) => {
             let refusal = Refusal::of(failure)?;
             again(&caller, &request, &path, |_, _| Over {
-                typed: Typed { role: Some(role), role_error: Some(refusal.words), ..Typed::default() },
+                typed: Typed { role: Some(role.to_owned()), role_error: Some(refusal.words), ..Typed::default() },
                 status: refusal.status,
                 dialog: None,
             })
@@ -88,7 +94,12 @@ pub async fn give_role(
 /// [`Failure`].
 pub async fn ask_to_assign(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     no_query(&request)?;
-    ask::<AssignUser>(&caller, &request, &path, |_, _| Some(Over::default())).await
+    ask::<AssignUser>(&caller, &request, &path, |reader, _| {
+        let typed = |kept: &Form| (kept.text("cluster").to_owned(), kept.text("namespaces").to_owned());
+        let place = reader.kept.as_ref().map(typed);
+        Some(Over { typed: Typed { place, ..Typed::default() }, ..Over::default() })
+    })
+    .await
 }
 
 /// The namespaces in a list with commas. All of them, if nothing is there at all: commas alone are a slip, and are refused as
@@ -115,6 +126,7 @@ pub async fn assign(
     caller.about(Event::UserAssign, lines());
     no_query(&request)?;
     form.only(&["cluster", "namespaces"], &[])?;
+    keep(&request, &form, &["cluster", "namespaces"]);
     let (chosen, typed) = (form.text("cluster"), form.text("namespaces"));
     let (cluster, names) = ((chosen != EVERY).then_some(chosen), namespaces(typed));
     let done = caller
@@ -136,7 +148,8 @@ pub async fn assign(
         let about_names = refusal.code == "invalid_namespace";
         let (cluster_error, namespaces_error) =
             if about_names { (None, Some(refusal.words)) } else { (Some(refusal.words), None) };
-        let typed = Typed { place: Some((chosen, typed)), cluster_error, namespaces_error, ..Typed::default() };
+        let place = Some((chosen.to_owned(), typed.to_owned()));
+        let typed = Typed { place, cluster_error, namespaces_error, ..Typed::default() };
         Over { typed, status: refusal.status, dialog: None }
     })
     .await

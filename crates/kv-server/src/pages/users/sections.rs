@@ -2,11 +2,14 @@
 //!
 //! Nothing is loaded here.
 
-use super::{factor, user::Known};
+use super::{
+    factor,
+    user::{Known, SessionsQuery},
+};
 use crate::{
-    operations::list_api_keys::Listed,
+    operations::list_api_keys::Overview,
     pages::{
-        api_keys::{Slice, Tab, TableQuery, keys_table, more, slice},
+        api_keys::{Slice, TableQuery, keys_table, more, slice, tabs},
         layout::hidden,
         parts,
         reader::Reader,
@@ -25,12 +28,12 @@ pub(super) const EVERY: &str = "*";
 
 /// What was typed into the forms of the page, and what is wrong with it.
 #[derive(Debug, Default)]
-pub(super) struct Typed<'a> {
+pub(super) struct Typed {
     /// The role chosen.
-    pub(super) role: Option<&'a str>,
+    pub(super) role: Option<String>,
     pub(super) role_error: Option<String>,
     /// The cluster chosen, and the namespaces typed.
-    pub(super) place: Option<(&'a str, &'a str)>,
+    pub(super) place: Option<(String, String)>,
     pub(super) cluster_error: Option<String>,
     pub(super) namespaces_error: Option<String>,
 }
@@ -51,13 +54,13 @@ fn section(id: &str, title: &str, hint: &str, action: Markup, body: Markup) -> M
 }
 
 /// The role, to be changed where that is the reader's to do.
-pub(super) fn role(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+pub(super) fn role(reader: &Reader, known: &Known, typed: &Typed) -> Markup {
     let (t, action) = (&reader.texts.users, format!("{}/role", known.address()));
     let now = known.user.role.name();
     let may = known.governed && reader.may::<ChangeRoleOfUser>();
     // Where a code is owed, it is asked for before anything is chosen.
     let body = if (may && !reader.owes_code::<ChangeRoleOfUser>()) || typed.role_error.is_some() {
-        let value = typed.role.unwrap_or(now);
+        let value = typed.role.as_deref().unwrap_or(now);
         let mut options: Vec<_> = known.roles.iter().map(|name| (name.as_str(), name.as_str())).collect();
         if !known.roles.iter().any(|name| name == value) {
             options.push((value, value));
@@ -80,7 +83,7 @@ pub(super) fn role(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup 
 }
 
 /// What is assigned, to be added to and taken from.
-pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+pub(super) fn assignments(reader: &Reader, known: &Known, typed: &Typed) -> Markup {
     let (t, here) = (&reader.texts.users, known.address());
     let may = known.assignable && reader.may::<AssignUser>();
     let takes = known.assignable && reader.may::<UnassignUser>();
@@ -135,9 +138,10 @@ pub(super) fn removal(here: &str, cluster: &str) -> String {
     format!("{here}/assignments/remove?cluster={}", utf8_percent_encode(cluster, NON_ALPHANUMERIC))
 }
 
-fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
+fn new_assignment(reader: &Reader, known: &Known, typed: &Typed) -> Markup {
     let t = &reader.texts.users;
-    let (cluster, namespaces) = typed.place.unwrap_or(("", ""));
+    let (cluster, namespaces) =
+        typed.place.as_ref().map_or(("", ""), |(cluster, namespaces)| (cluster.as_str(), namespaces.as_str()));
     // Nothing is chosen at first: one press too many must not give everything.
     let mut options = vec![("", t.choose), (EVERY, t.every_cluster)];
     options.extend(known.clusters.iter().map(|name| (name.as_str(), name.as_str())));
@@ -170,26 +174,21 @@ fn new_assignment(reader: &Reader, known: &Known, typed: &Typed<'_>) -> Markup {
 }
 
 /// Their keys.
-pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &TableQuery) -> Markup {
-    let (t, k, here) = (&reader.texts.users, &reader.texts.keys, format!("{}/api-keys", known.address()));
-    let Slice { keys: shown, next } = slice(keys, table, &here);
-    let tab = |name, tab: Tab| (name, tab.address(&here, table.sort), table.state == tab);
-    // Of the revoked ones nothing follows for the others.
-    let live = known.live_keys().filter(|_| table.state != Tab::Revoked);
+pub(super) fn keys(reader: &Reader, known: &Known, keys: &Overview, table: &TableQuery) -> Markup {
+    let (t, here) = (&reader.texts.users, format!("{}/api-keys", known.address()));
+    let Slice { keys: shown, next } = slice(&keys.page, table, &here);
     let action = html! {
-        @if reader.may::<RevokeUserApiKeys>() && live != Some(0) {
+        @if reader.may::<RevokeUserApiKeys>() && keys.counts.live > 0 {
             a.btn.risky href={ (here) "/revoke-all" } {
-                @match live {
-                    Some(live @ 2..) => (said(t.revoke_all_of, live)),
-                    _ => (t.revoke_all),
+                @match keys.counts.live {
+                    1 => (t.revoke_all),
+                    live => (said(t.revoke_all_of, live)),
                 }
             }
         }
     };
     let body = html! {
-        (parts::tabs(k.state, &[
-            tab(k.tab_live, Tab::Live), tab(k.tab_expired, Tab::Expired), tab(k.tab_revoked, Tab::Revoked),
-        ]))
+        (tabs(reader, &keys.counts, table, &here))
         @if shown.is_empty() { p.dim { (t.no_keys) } }
         @else { (keys_table(reader, shown, &here, table.state, table.sort)) }
         (more(reader, next.as_deref()))
@@ -198,7 +197,12 @@ pub(super) fn keys(reader: &Reader, known: &Known, keys: &Page<Listed>, table: &
 }
 
 /// Their sessions.
-pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRecord>) -> Markup {
+pub(super) fn sessions(
+    reader: &Reader,
+    known: &Known,
+    sessions: &Page<SessionRecord>,
+    wanted: &SessionsQuery,
+) -> Markup {
     let (t, here) = (&reader.texts.users, format!("{}/sessions", known.address()));
     let ends = reader.may::<EndUserSessions>();
     let action = html! {
@@ -216,6 +220,16 @@ pub(super) fn sessions(reader: &Reader, known: &Known, sessions: &Page<SessionRe
                         }
                     }
                     tbody { @for session in &sessions.items { (session_row(reader, &here, session, ends)) } }
+                }
+            }
+        }
+        @if wanted.cursor.is_some() || sessions.next.is_some() {
+            p.pager {
+                @if wanted.cursor.is_some() {
+                    a.btn.small href={ (known.address()) "#sessions" } rel="first" { (reader.texts.nav.first) }
+                }
+                @if let Some(next) = sessions.next {
+                    a.btn.small href={ (here) "?cursor=" (next) "#sessions" } rel="next" { (reader.texts.nav.more) }
                 }
             }
         }

@@ -12,21 +12,20 @@ use crate::{
     caller::Caller,
     failure::Failure,
     operations::{
-        list_api_keys::{self, Listed},
+        list_api_keys::{self, Listed, Overview},
         list_clusters, list_users, sessions,
     },
     pages::{
-        api_keys::{Tab, TableQuery},
+        api_keys::TableQuery,
         layout::{self, Place},
         parts,
         reader::Reader,
-        settings::code_first,
-        texts::said,
+        settings::{code_first, counted},
     },
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Path};
 use kv_authz::{
-    KeyId, KeyState,
+    KeyId, KeyState, SessionId,
     action::{
         ChangeUser, DeleteUser, ListUserApiKeys, ListUserSessions, OwnAction, ResetPassword, ResetSecondFactor,
         ShowUser,
@@ -34,8 +33,9 @@ use kv_authz::{
     audit::Target,
     grant::{may_give_role, may_govern},
 };
-use kv_store::{Page, PageRequest, SessionRecord, UserRecord};
+use kv_store::{Page, SessionRecord, UserRecord};
 use maud::{Markup, html};
+use serde::Deserialize;
 
 /// A user, and what the reader may see and do of theirs.
 pub(super) struct Known {
@@ -46,10 +46,12 @@ pub(super) struct Known {
     /// The clusters that the reader may know of.
     pub(super) clusters: Vec<String>,
     /// Their keys, as the table is turned.
-    pub(super) keys: Option<Page<Listed>>,
+    pub(super) keys: Option<Overview>,
     /// The key that is asked about, unless it is revoked by now.
-    pub(super) about: Option<Listed>,
+    key: Option<Listed>,
     pub(super) sessions: Option<Page<SessionRecord>>,
+    /// The session that is asked about, unless it is over by now.
+    pub(super) session: Option<SessionRecord>,
     /// Whether the reader holds all that they hold, wherever they do.
     pub(super) governed: bool,
     /// Whether the reader may give their role more places.
@@ -62,21 +64,33 @@ impl Known {
         format!("{HERE}/{}", self.user.id)
     }
 
-    /// How many of their keys are live, if that was read.
-    pub(super) fn live_keys(&self) -> Option<usize> {
-        let keys = self.keys.as_ref().filter(|keys| keys.next.is_none())?;
-        Some(keys.items.iter().filter(|listed| Tab::Live.shows(listed.state)).count())
-    }
-
     /// The key that is asked about, if it is not revoked.
     pub(super) fn key(&self) -> Option<&Listed> {
-        self.about.as_ref().filter(|listed| listed.state != KeyState::Revoked)
+        self.key.as_ref().filter(|listed| listed.state != KeyState::Revoked)
     }
+}
 
-    /// One of their sessions.
-    pub(super) fn session(&self, id: &str) -> Option<&SessionRecord> {
-        self.sessions.as_ref()?.items.iter().find(|session| session.id.to_string() == id)
-    }
+/// What of a user's an act asks about, beside the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Nothing,
+    Key(KeyId),
+    Session(SessionId),
+}
+
+/// How the tables of the page are turned.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    keys: TableQuery,
+    sessions: SessionsQuery,
+}
+
+/// What the table of sessions takes in its address.
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionsQuery {
+    /// Where its page begins, if it is not the first.
+    pub(super) cursor: Option<String>,
 }
 
 /// Reads a user, for whoever may do the act.
@@ -86,11 +100,11 @@ impl Known {
 pub(super) async fn load<A: OwnAction>(
     caller: &Caller,
     user: &str,
-    table: &TableQuery,
-    about: Option<KeyId>,
+    tables: &Tables,
+    about: About,
 ) -> Result<Known, Failure> {
-    let (filter, request) = table.wanted()?;
-    let all = page(Some(PageRequest::MAX_LIMIT), None)?;
+    let (filter, request) = tables.keys.wanted()?;
+    let some = page(None, tables.sessions.cursor.as_deref())?;
     let app = caller.app();
     caller
         .observe(A::line().event, users(), async |view| {
@@ -99,15 +113,17 @@ pub(super) async fn load<A: OwnAction>(
             acting.authorize::<A>(users())?;
             let user = list_users::show_user(&acting, id).await?;
             let keys = match acting.authorize::<ListUserApiKeys>(Target::of("api-keys")) {
-                Ok(_) => Some(list_api_keys::list_user_api_keys(caller.acting(view), id, filter, request).await?),
+                Ok(_) => Some(list_api_keys::survey_user_api_keys(&acting, id, filter, request).await?),
                 Err(_) => None,
             };
-            let about = match about {
-                Some(key) => Some(list_api_keys::show_user_api_key(&acting, id, key).await?),
-                None => None,
-            };
+            let (mut key, mut session) = (None, None);
+            match about {
+                About::Nothing => {}
+                About::Key(wanted) => key = Some(list_api_keys::show_user_api_key(&acting, id, wanted).await?),
+                About::Session(wanted) => session = sessions::find_user_session(&acting, id, wanted).await?,
+            }
             let sessions = match acting.authorize::<ListUserSessions>(Target::of("sessions")) {
-                Ok(_) => Some(sessions::list_user_sessions(&acting, id, all).await?),
+                Ok(_) => Some(sessions::list_user_sessions(&acting, id, some).await?),
                 Err(_) => None,
             };
             let clusters = list_clusters::list_clusters(view, app.policy(), app.clock.now())?;
@@ -116,8 +132,9 @@ pub(super) async fn load<A: OwnAction>(
                 roles: names_of(givable(&acting).await?),
                 clusters: clusters.into_iter().map(|cluster| cluster.name.clone()).collect(),
                 keys,
-                about,
+                key,
                 sessions,
+                session,
                 governed: may_govern(acting.principal, &user.role, &user.assignments).is_ok(),
                 assignable: may_give_role(acting.principal, &user.role).is_ok(),
                 user,
@@ -128,13 +145,13 @@ pub(super) async fn load<A: OwnAction>(
 
 /// What lies over a user's page, or stands in its forms.
 #[derive(Default)]
-pub(super) struct Over<'a> {
+pub(super) struct Over {
     pub(super) dialog: Option<Markup>,
-    pub(super) typed: sections::Typed<'a>,
+    pub(super) typed: sections::Typed,
     pub(super) status: StatusCode,
 }
 
-impl Over<'_> {
+impl Over {
     /// A dialog.
     pub(super) fn dialog(dialog: Markup) -> Self {
         Self { dialog: Some(dialog), ..Self::default() }
@@ -147,10 +164,24 @@ impl Over<'_> {
 /// [`Failure`]: 404 for a user there is not.
 pub async fn show(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     caller.about(ShowUser::line().event, users());
-    let table: TableQuery = query(&request)?;
-    let known = load::<ShowUser>(&caller, &path, &table, None).await?;
-    let reader = Reader::new(&caller, &request)?;
-    Ok(user_page(&reader, &known, &table, Over::default()))
+    let tables = Tables { keys: query(&request)?, ..Tables::default() };
+    turned(&caller, &request, &path, &tables).await
+}
+
+/// The same with another page of the sessions.
+///
+/// # Errors
+/// [`Failure`]: 404 for a user there is not.
+pub async fn show_sessions(caller: Caller, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    caller.about(ShowUser::line().event, users());
+    let tables = Tables { sessions: query(&request)?, ..Tables::default() };
+    turned(&caller, &request, &path, &tables).await
+}
+
+async fn turned(caller: &Caller, request: &HttpRequest, user: &str, tables: &Tables) -> Result<HttpResponse, Failure> {
+    let known = load::<ShowUser>(caller, user, tables, About::Nothing).await?;
+    let reader = Reader::new(caller, request)?;
+    Ok(user_page(&reader, &known, tables, Over::default()))
 }
 
 /// Shows a user's page with what an act asks; first where a code is shown, for those who owe one. Where there is nothing to
@@ -162,12 +193,12 @@ pub(super) async fn ask<A: OwnAction>(
     caller: &Caller,
     request: &HttpRequest,
     user: &str,
-    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over>,
 ) -> Result<HttpResponse, Failure> {
-    ask_about::<A>(caller, request, user, None, over).await
+    ask_about::<A>(caller, request, user, About::Nothing, over).await
 }
 
-/// The same about one of their keys.
+/// The same about one of their keys or sessions.
 ///
 /// # Errors
 /// [`Failure`]: 404 where they have no such key.
@@ -175,18 +206,18 @@ pub(super) async fn ask_about<A: OwnAction>(
     caller: &Caller,
     request: &HttpRequest,
     user: &str,
-    key: Option<KeyId>,
-    over: impl FnOnce(&Reader, &Known) -> Option<Over<'static>>,
+    about: About,
+    over: impl FnOnce(&Reader, &Known) -> Option<Over>,
 ) -> Result<HttpResponse, Failure> {
     caller.about(A::line().event, users());
     if let Some(first) = code_first::<A>(caller, request).await? {
         return Ok(first);
     }
-    let table = TableQuery::default();
-    let known = load::<A>(caller, user, &table, key).await?;
+    let tables = Tables::default();
+    let known = load::<A>(caller, user, &tables, about).await?;
     let reader = Reader::new(caller, request)?;
     match over(&reader, &known) {
-        Some(over) => Ok(user_page(&reader, &known, &table, over)),
+        Some(over) => Ok(user_page(&reader, &known, &tables, over)),
         None => Ok(crate::pages::error::see_other(&known.address())),
     }
 }
@@ -195,19 +226,19 @@ pub(super) async fn ask_about<A: OwnAction>(
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) async fn again<'a>(
+pub(super) async fn again(
     caller: &Caller,
     request: &HttpRequest,
     user: &str,
-    over: impl FnOnce(&Reader, &Known) -> Over<'a>,
+    over: impl FnOnce(&Reader, &Known) -> Over,
 ) -> Result<HttpResponse, Failure> {
-    let table = TableQuery::default();
-    let known = load::<ShowUser>(caller, user, &table, None).await?;
+    let tables = Tables::default();
+    let known = load::<ShowUser>(caller, user, &tables, About::Nothing).await?;
     let reader = Reader::new(caller, request)?;
-    Ok(user_page(&reader, &known, &table, over(&reader, &known)))
+    Ok(user_page(&reader, &known, &tables, over(&reader, &known)))
 }
 
-fn user_page(reader: &Reader, known: &Known, table: &TableQuery, over: Over<'_>) -> HttpResponse {
+fn user_page(reader: &Reader, known: &Known, tables: &Tables, over: Over) -> HttpResponse {
     let t = &reader.texts.users;
     let user = &known.user;
     layout::Page {
@@ -218,11 +249,11 @@ fn user_page(reader: &Reader, known: &Known, table: &TableQuery, over: Over<'_>)
         about: html! { (status(reader, user)) " " (t.acts_at_once) },
         actions: actions(reader, known),
         main: html! {
-            @if let Some(words) = counted(reader) { (parts::notice(&words)) }
+            @if let Some(words) = done_to_many(reader) { (parts::notice(&words)) }
             (sections::role(reader, known, &over.typed))
             (sections::assignments(reader, known, &over.typed))
-            @if let Some(keys) = &known.keys { (sections::keys(reader, known, keys, table)) }
-            @if let Some(sessions) = &known.sessions { (sections::sessions(reader, known, sessions)) }
+            @if let Some(keys) = &known.keys { (sections::keys(reader, known, keys, &tables.keys)) }
+            @if let Some(sessions) = &known.sessions { (sections::sessions(reader, known, sessions, &tables.sessions)) }
             (sections::facts(reader, user))
         },
         dialog: over.dialog,
@@ -250,18 +281,8 @@ fn actions(reader: &Reader, known: &Known) -> Markup {
 }
 
 /// What was just done to many, with their number.
-fn counted(reader: &Reader) -> Option<String> {
+fn done_to_many(reader: &Reader) -> Option<String> {
     let t = &reader.texts.users;
-    let (what, number) = reader.done.as_deref()?.split_once('.')?;
-    let number: usize = number.parse().ok()?;
-    let [none, one, many] = match what {
-        "revoked-all" => [t.revoked_all_none, t.revoked_all_one, t.revoked_all],
-        "ended" => [t.ended_none, t.ended_one, t.ended],
-        _ => return None,
-    };
-    Some(match number {
-        0 => none.to_owned(),
-        1 => one.to_owned(),
-        _ => said(many, number),
-    })
+    counted(reader, "revoked-all", [t.revoked_all_none, t.revoked_all_one, t.revoked_all])
+        .or_else(|| counted(reader, "ended", [t.ended_none, t.ended_one, t.ended]))
 }

@@ -1,0 +1,11 @@
+DROP TYPE admission_line;
+DROP TRIGGER standing_of_key ON api_keys;
+DROP TRIGGER standing_of_gone_key ON api_keys;
+DROP TRIGGER standing_of_session ON sessions;
+DROP TRIGGER standing_of_gone_session ON sessions;
+DROP TRIGGER standing_of_user ON users;
+DROP TRIGGER standing_of_gone_user ON users;
+DROP TRIGGER standing_of_role ON roles;
+DROP TRIGGER standing_of_gone_role ON roles;
+DROP FUNCTION move_standings;
+DELETE FROM revisions WHERE name = 'standings';
