@@ -36,8 +36,10 @@ const RUNS: &[Run] = &[
 
 /// The tests that hold S1 to S5, as nextest names them.
 const REVOCATIONS: &str = "package(kv-tests) and (test(revocation::) or test(expiry::))";
-/// The tests with servers as processes, links that go wrong, and a checker of what was seen, one after another.
+/// The tests with servers as processes, links that go wrong, and a checker of what was seen.
 const REAL_THING: &str = "package(kv-tests) and binary(faults)";
+/// How many of them run at once.
+const AT_ONCE: &str = "3";
 /// Tells them to be long.
 const LONG: &str = "KUBEVISION_TEST_FAULTS";
 
@@ -69,7 +71,15 @@ fn revocations(root: &Path, url: &str) -> Done {
 fn real_thing(root: &Path, url: &str) -> Done {
     progress("\n== servers, links and revocations under faults");
     let environment = [(suite::POSTGRES, url.to_owned()), (LONG, "1".to_owned())];
-    // What is not captured runs one after another, and says what it has seen and drawn.
-    let arguments = ["nextest", "run", "--workspace", "--no-capture", "--no-fail-fast", "-E", REAL_THING];
+    // Each says what it has seen and drawn. Most of their time they wait: for leases to run out, for servers to come back.
+    let arguments = ["nextest", "run", "--workspace", "--no-fail-fast", "--test-threads", AT_ONCE].into_iter().chain([
+        "--success-output",
+        "immediate",
+        "--failure-output",
+        "immediate",
+        "-E",
+        REAL_THING,
+    ]);
+    let arguments: Vec<&str> = arguments.collect();
     suite::cargo(root, &arguments, &environment)
 }

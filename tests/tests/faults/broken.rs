@@ -3,7 +3,7 @@
 
 use crate::{
     checker::{Promise, check},
-    controller::{open_streams, revoke},
+    controller::{flowing, revoke},
     history::What,
     load::{By, ask, steady},
     runs::{either, judge, run, seed},
@@ -85,11 +85,10 @@ async fn history(rule: Option<Rule>, scene: Scene) -> (std::time::Instant, crate
     let key = world.make_key(0, 0).await;
     world.in_use.lock().unwrap().push(key);
     let load = steady(&world, 60, dice.fork());
-    let mut streams = open_streams(&world, key, 4, 0);
     for server in 0..2 {
         while ask(&world, By::Itself, key, server, What::Get).await.status != 200 {}
     }
-    world.cluster.has_open(4).await;
+    let mut streams = flowing(&world, key, 4).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     dies(&world, key, scene).await;
     for pause in [0, 200, 200] {

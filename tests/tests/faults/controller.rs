@@ -28,6 +28,8 @@ const PROBES: [Duration; 9] = [
     Duration::from_millis(900),
     Duration::from_millis(1_800),
 ];
+/// How long streams may take to open before others are tried.
+const OPENS: Duration = Duration::from_secs(5);
 /// Streams of each key.
 pub(crate) const STREAMS: usize = 4;
 
@@ -50,6 +52,26 @@ pub(crate) fn open_streams(world: &Arc<World>, key: usize, count: usize, first: 
         streams.spawn(async move { _ = ask(&world, By::Link, key, server, What::Stream).await });
     }
     streams
+}
+
+/// The same until as many more are open at the cluster as are wanted: a server that is just beginning, or a machine that is busy,
+/// may refuse some.
+pub(crate) async fn flowing(world: &Arc<World>, key: usize, count: usize) -> JoinSet<()> {
+    let wanted = world.cluster.streams().open + count;
+    let (mut streams, mut opened) = (JoinSet::new(), 0);
+    loop {
+        let missing = wanted.saturating_sub(world.cluster.streams().open);
+        if missing == 0 {
+            return streams;
+        }
+        let mut more = open_streams(world, key, missing, opened);
+        opened += missing;
+        streams.spawn(async move { while more.join_next().await.is_some() {} });
+        let asked = Instant::now();
+        while world.cluster.streams().open < wanted && asked.elapsed() < OPENS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 /// Tries a key on every server, again and again after `dead`.

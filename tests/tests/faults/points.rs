@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long a server may take to come to a point.
-const COMES: Duration = Duration::from_secs(30);
+const COMES: Duration = Duration::from_secs(90);
 /// A point may be passed up to so many times first.
 const PASSES: usize = 4;
 

@@ -2,7 +2,7 @@
 //! connects anew is served. On every link of a server, which is bounded everywhere, and goes on by itself.
 
 use crate::{
-    controller::{open_streams, probe, revoke},
+    controller::{flowing, probe, revoke},
     history::What,
     load::{By, ask, steady},
     runs::{judge, run, seed},
@@ -46,8 +46,7 @@ async fn goes_on(name: &str, link: Of) {
         while ask(&world, By::Itself, keys[0], server, What::Get).await.status != 200 {}
     }
     let load = steady(&world, 60, dice.fork());
-    let streams = keys.map(|key| open_streams(&world, key, 4, 0));
-    world.cluster.has_open(8).await;
+    let streams = [flowing(&world, keys[0], 4).await, flowing(&world, keys[1], 4).await];
     tokio::time::sleep(Duration::from_millis(300)).await;
     let silent = link(&world.servers[1]);
     silent.set(Manner::HalfOpen);
