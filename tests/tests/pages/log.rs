@@ -42,13 +42,16 @@ async fn the_log_is_searched_and_taken_away(way: Way) {
     browser.await_path("/settings/audit-logs").await;
 
     let folder = browser.keep_downloads().await;
-    for (name, file) in [("Export CSV", "audit-log.csv"), ("Export JSON Lines", "audit-log.jsonl")] {
+    person.follow("Export…").await;
+    browser.await_text("Export the audit log").await;
+    for (name, file) in [("Download CSV", "audit-log.csv"), ("Download JSON Lines", "audit-log.jsonl")] {
         person.follow(name).await;
         let file = folder.join(file);
         let lines = || std::fs::read_to_string(&file).map_or(0, |text| text.matches("cluster.list").count());
         until("the export is there", || lines() == 60).await;
-        browser.await_path("/settings/audit-logs").await;
     }
+    person.leave().await;
+    browser.await_css("main:not([inert])").await;
     person.fill("User", "nobody").await;
     person.follow("Apply").await;
     browser.await_text("No entry matches.").await;
