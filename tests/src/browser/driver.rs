@@ -43,8 +43,18 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Starts one on a free port of its own choice.
+    /// Starts one on a free port of its own choice. It chooses by one family of addresses and needs the port in both, where
+    /// somebody else may have it: then it ends, and the next one chooses anew.
     pub(super) async fn start() -> Self {
+        for _ in 0..3 {
+            if let Some(started) = Self::attempt().await {
+                return started;
+            }
+        }
+        panic!("chromedriver ends as soon as it is started");
+    }
+
+    async fn attempt() -> Option<Self> {
         let driver = program("chromedriver", "KUBEVISION_TEST_CHROMEDRIVER");
         let folder = tempfile::Builder::new().prefix("kv-browser-").tempdir().unwrap();
         File::create(folder.path().join("driver.log")).unwrap();
@@ -57,15 +67,12 @@ impl Driver {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = command.spawn().unwrap();
         let mut started = Self { keeper, folder, port: 0, session: None };
-        let mut port = None;
-        until("chromedriver listens", || {
-            port = started.told_port();
-            assert!(port.is_some() || started.keeper.try_wait().unwrap().is_none(), "chromedriver has ended");
-            port.is_some()
+        until("chromedriver listens or ends", || {
+            started.told_port().is_some() || started.keeper.try_wait().unwrap().is_some()
         })
         .await;
-        started.port = port.unwrap();
-        started
+        started.port = started.told_port()?;
+        Some(started)
     }
 
     fn told_port(&self) -> Option<u16> {
