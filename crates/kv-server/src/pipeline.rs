@@ -157,9 +157,12 @@ async fn private(
     };
     let guard = caller.guard().clone();
     let socket = request.conn_data::<Rc<Socket>>().cloned();
-    // Pinned here: what is handed on is the address of it.
-    let serving = pin!(serve(&caller, request, next, reply));
-    match guard.unless_revoked(serving).await.ok().transpose()? {
+    let served = {
+        // Pinned here, so that its address is handed on; and gone with this block, as what was cut has to be.
+        let serving = pin!(serve(&caller, request, next, reply));
+        guard.unless_revoked(serving).await
+    };
+    match served.ok().transpose()? {
         // The gate before the answer: what was revoked meanwhile is not told its result.
         Some(response) if guard.interruption().is_none() => {
             Point::AnswerReady.reached();
@@ -256,10 +259,8 @@ async fn serve(
     };
     if !caller.is_on_record() {
         let failure = failure_of(&response);
-        let done = match &failure {
-            Some(failure) => failure.finish(),
-            None => Finish::with_status(response.status().as_u16()),
-        };
+        let written = || Finish::with_status(response.status().as_u16());
+        let done = failure.as_ref().map_or_else(written, Failure::finish);
         if let Err(failure) = Box::pin(put_on_record(caller, done)).await {
             return Ok(response.into_response(reply.answer(&failure)));
         }

@@ -87,6 +87,8 @@ pub(crate) enum Purpose {
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 pub(crate) const CHECKOUT: Duration = Duration::from_millis(900);
+/// How many times as long a pool waits for its first one.
+const FIRST_TRIES: u32 = 5;
 
 /// Sooner gone than the callers' patience with one statement, so that a black hole frees its connection.
 const POSTGRES_LIMITS: &[(&str, &str)] = &[
@@ -162,7 +164,7 @@ pub(crate) fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AnyConn> {
 
 /// A pool of up to `size` connections, opened as needed.
 pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32, newest: &Arc<Newest>) -> Result<Pool> {
-    r2d2::Pool::builder()
+    let pool = r2d2::Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
         .connection_timeout(CHECKOUT)
@@ -170,8 +172,16 @@ pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32, newest: &Arc<
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(LogOnce))
-        .build(Manager::new(url, purpose, newest.clone()))
-        .map_err(|error| StoreError::unavailable("opening the database", error))
+        .build_unchecked(Manager::new(url, purpose, newest.clone()));
+    // On a busy machine the first takes longer than a request would wait for it, and a start has that time.
+    let mut opened = pool.get();
+    for _ in 1..FIRST_TRIES {
+        if opened.is_err() {
+            opened = pool.get();
+        }
+    }
+    opened.map(drop).map_err(|error| StoreError::unavailable("opening the database", error))?;
+    Ok(pool)
 }
 
 /// r2d2 tells of each failed attempt to connect; the requests that miss the connection tell it better.
