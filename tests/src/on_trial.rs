@@ -35,11 +35,7 @@ const WITHOUT: &str = "KV_TRIAL_WITHOUT";
 const BEGINS: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
-    let system = actix_web::rt::System::new();
-    let code = system.block_on(run());
-    // As the server itself.
-    std::mem::forget(system);
-    code
+    server::to_its_end(run())
 }
 
 async fn run() -> ExitCode {

@@ -94,6 +94,14 @@ struct Purse {
     left: u32,
 }
 
+impl Purse {
+    /// One request from it, where there is one.
+    fn spend(&mut self, limit: RateLimit) -> Option<Allowance> {
+        self.requests = self.requests.checked_sub(1)?;
+        Some(Allowance { remaining: self.requests + self.left, limit })
+    }
+}
+
 /// The most purses that are kept: those of users who were here last.
 const PURSES: usize = 100_000;
 
@@ -171,10 +179,7 @@ impl Limiter {
 
     /// A request from a user's purse, where there is one in it and nobody is about to fill it.
     fn spend(&self, user: UserId, limit: RateLimit) -> Option<Allowance> {
-        let purses = self.purses.lock();
-        let mut purse = purses.get(&user)?.try_lock().ok()?;
-        purse.requests = purse.requests.checked_sub(1)?;
-        Some(Allowance { remaining: purse.requests + purse.left, limit })
+        self.purses.lock().get(&user)?.try_lock().ok()?.spend(limit)
     }
 
     async fn take_shared(&self, user: UserId, limit: RateLimit, terms: Terms) -> Result<Allowance, Refused> {
@@ -188,7 +193,10 @@ impl Limiter {
         };
         // One at a time asks the bucket for a user, and the others spend what it brings.
         let mut purse = purse.lock().await;
-        if purse.requests == 0 {
+        loop {
+            if let Some(allowance) = purse.spend(limit) {
+                return Ok(allowance);
+            }
             let (store, wanted) = (self.store.clone(), (terms.burst / 20).max(1));
             let taken = tokio::task::spawn_blocking(move || store.take_from_bucket(user, wanted, terms)).await;
             let taken = taken.map_err(|_| StoreError::Setup("taking from a bucket panicked".into()))??;
@@ -197,8 +205,6 @@ impl Limiter {
             }
             *purse = Purse { requests: taken.granted, left: taken.left };
         }
-        purse.requests -= 1;
-        Ok(Allowance { remaining: purse.requests + purse.left, limit })
     }
 
     /// Forgets full buckets, which are as good as new ones.

@@ -9,11 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let system = actix_web::rt::System::new();
-    let code = system.block_on(run());
-    // Not waited for: a call that the database never answers would keep the process from ending.
-    std::mem::forget(system);
-    code
+    server::to_its_end(run())
 }
 
 async fn run() -> ExitCode {

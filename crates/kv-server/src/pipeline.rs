@@ -109,8 +109,8 @@ pub async fn run(
     };
     answered
         .map(|response| {
-            let kept = Kept::of_request(response.request());
-            let elsewhere = pages::elsewhere(response.response(), address.as_ref(), kept);
+            let kept = || Kept::of_request(response.request());
+            let elsewhere = address.as_ref().and_then(|address| pages::elsewhere(response.response(), address, kept()));
             let mut response = match elsewhere {
                 Some(elsewhere) => response.into_response(elsewhere),
                 None => response,
@@ -121,7 +121,8 @@ pub async fn run(
         })
         .map_err(|error| {
             let response = error.error_response();
-            let mut response = pages::elsewhere(&response, address.as_ref(), None).unwrap_or(response);
+            let elsewhere = address.as_ref().and_then(|address| pages::elsewhere(&response, address, None));
+            let mut response = elsewhere.unwrap_or(response);
             dress(response.headers_mut(), reply);
             app.metrics.answered(found.pattern, response.status().as_u16(), started.elapsed());
             InternalError::from_response(error, response).into()
@@ -137,10 +138,9 @@ async fn private(
     reply: Reply,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Reply { id, .. } = reply;
     let shown = presented.is_ok();
     let entered = match presented {
-        Ok(presented) => enter(app, presented, id, &origin).await,
+        Ok(presented) => enter(app, presented, reply.id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
@@ -151,7 +151,7 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
-            let failure = Box::pin(report(app, failure, id, origin, shown)).await;
+            let failure = Box::pin(report(app, failure, reply.id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };

@@ -1,11 +1,7 @@
 //! Problems: the one place where a failure becomes an HTTP answer (RFC 9457). What the caller may not know is not in
 //! it; what the operator needs is logged here, once, with its whole chain.
 
-use crate::{
-    failure::Failure,
-    limit::{Exhausted, RateLimit},
-    pages,
-};
+use crate::{failure::Failure, limit::RateLimit, pages};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{
@@ -142,7 +138,7 @@ pub fn answer(failure: &Failure, request_id: &str, format: Format) -> HttpRespon
         Format::Page => pages::failed(response, failure, &problem),
     };
     if let Failure::Limited(exhausted) = failure {
-        limit_fields(response.headers_mut(), exhausted.limit, 0, Some(seconds_until(exhausted)));
+        limit_fields(response.headers_mut(), exhausted.limit, 0, seconds_to_wait(failure));
     }
     response
 }
@@ -157,11 +153,6 @@ pub fn seconds_to_wait(failure: &Failure) -> Option<u64> {
         _ => None,
     }
     .map(|seconds| u64::try_from(seconds.max(1)).unwrap_or(u64::MAX))
-}
-
-/// When the next request would pass, in whole seconds.
-fn seconds_until(exhausted: &Exhausted) -> f64 {
-    exhausted.retry_after.as_secs_f64().ceil().max(1.0)
 }
 
 /// A problem as Kubernetes would tell it (`metav1.Status`); what it has no field for is a cause of its own.
@@ -205,9 +196,9 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
-pub fn limit_fields(headers: &mut HeaderMap, limit: RateLimit, remaining: u32, reset: Option<f64>) {
+pub fn limit_fields(headers: &mut HeaderMap, limit: RateLimit, remaining: u32, reset: Option<u64>) {
     if let RateLimit::On { per_minute, burst } = limit {
-        let reset = reset.map_or(String::new(), |seconds| format!(";t={seconds:.0}"));
+        let reset = reset.map_or(String::new(), |seconds| format!(";t={seconds}"));
         for (name, value) in [
             (RATE_LIMIT_POLICY, format!("\"user\";q={per_minute};w=60;burst={burst}")),
             (RATE_LIMIT, format!("\"user\";r={remaining}{reset}")),

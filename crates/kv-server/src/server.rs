@@ -26,6 +26,7 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
     pin::pin,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -80,6 +81,15 @@ pub struct Running {
     sealing: tokio::task::JoinHandle<()>,
     membership: Membership,
     metrics: actix_web::dev::ServerHandle,
+}
+
+/// Runs a program around a server to its end. Nothing else is waited for: a call that the database never answers would keep
+/// the process from ending.
+pub fn to_its_end(program: impl Future<Output = ExitCode>) -> ExitCode {
+    let system = actix_web::rt::System::new();
+    let code = system.block_on(program);
+    std::mem::forget(system);
+    code
 }
 
 /// Runs a server until it is told to stop.
@@ -223,9 +233,7 @@ impl Running {
             tracing::error!("the database does not answer; what was still to be written is not");
         }
     }
-}
 
-impl Running {
     /// Leaves everything where it is, with calls that will not be answered, and gives the outcomes that are not written. What
     /// began here has ended: its lease has run out.
     async fn leave(self) -> Vec<EntryEnd> {

@@ -93,6 +93,16 @@ type Columns = (
     (Option<i64>, Option<String>, Option<String>),
 );
 
+/// The entries with their ends.
+macro_rules! with_ends {
+    () => {
+        audit_entries::table.left_join(
+            audit_outcomes::table
+                .on(audit_outcomes::entry_id.eq(audit_entries::id).and(audit_outcomes::entry_at.eq(audit_entries::at))),
+        )
+    };
+}
+
 /// A query with the filters that are given: whatever it selects, it is of entries with their ends.
 macro_rules! filtered {
     ($query:expr, $filter:expr) => {{
@@ -148,10 +158,7 @@ impl Store {
     /// [`StoreError`].
     pub fn read_audit(&self, filter: &AuditFilter, page: PageRequest) -> Result<Page<AuditRecord>> {
         self.read(|conn| {
-            let query = audit_entries::table
-                .left_join(audit_outcomes::table.on(
-                    audit_outcomes::entry_id.eq(audit_entries::id).and(audit_outcomes::entry_at.eq(audit_entries::at)),
-                ))
+            let query = with_ends!()
                 .filter(audit_entries::id.lt(page.below()))
                 .order(audit_entries::id.desc())
                 .limit(page.rows())
@@ -193,13 +200,7 @@ impl Store {
     /// [`StoreError`].
     pub fn count_audit(&self, filter: &AuditFilter, most: u16) -> Result<usize> {
         self.read(|conn| {
-            let query = audit_entries::table
-                .left_join(audit_outcomes::table.on(
-                    audit_outcomes::entry_id.eq(audit_entries::id).and(audit_outcomes::entry_at.eq(audit_entries::at)),
-                ))
-                .limit(i64::from(most))
-                .select(audit_entries::id)
-                .into_boxed();
+            let query = with_ends!().limit(i64::from(most)).select(audit_entries::id).into_boxed();
             let query = filtered!(query, filter);
             // Looked at no further than that: to count all of a long log takes as long as to read it.
             Ok(query.load::<Vec<u8>>(conn)?.len())

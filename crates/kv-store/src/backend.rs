@@ -87,8 +87,9 @@ pub(crate) enum Purpose {
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 pub(crate) const CHECKOUT: Duration = Duration::from_millis(900);
-/// How many times as long a pool waits for its first one.
-const FIRST_TRIES: u32 = 5;
+/// How long a pool waits for its first one: on a busy machine it takes longer than a request would wait for it, and a start
+/// has that time.
+const FIRST_CHECKOUT: Duration = Duration::from_millis(4_500);
 
 /// Sooner gone than the callers' patience with one statement, so that a black hole frees its connection.
 const POSTGRES_LIMITS: &[(&str, &str)] = &[
@@ -173,14 +174,8 @@ pub(crate) fn pool(url: &DatabaseUrl, purpose: Purpose, size: u32, newest: &Arc<
         .max_lifetime(None)
         .error_handler(Box::new(LogOnce))
         .build_unchecked(Manager::new(url, purpose, newest.clone()));
-    // On a busy machine the first takes longer than a request would wait for it, and a start has that time.
-    let mut opened = pool.get();
-    for _ in 1..FIRST_TRIES {
-        if opened.is_err() {
-            opened = pool.get();
-        }
-    }
-    opened.map(drop).map_err(|error| StoreError::unavailable("opening the database", error))?;
+    let opened = pool.get_timeout(FIRST_CHECKOUT).map(drop);
+    opened.map_err(|error| StoreError::unavailable("opening the database", error))?;
     Ok(pool)
 }
 

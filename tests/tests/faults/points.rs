@@ -4,7 +4,7 @@
 use crate::{
     controller::lane,
     load::steady,
-    runs::{either, judge, run, seed},
+    runs::{either, run, seed, seen_out},
     weather::Dice,
     world::{World, until_none},
 };
@@ -62,16 +62,9 @@ async fn killed(name: &str, backend: Backend, servers: usize) {
     rounds.store(0, Ordering::SeqCst);
     until_none(&rounds).await;
     world.over.store(true, Ordering::Relaxed);
-    world.is_well().await;
-    for lane in lanes {
-        lane.await.unwrap();
-    }
-    load.await.unwrap();
-    let start = world.start;
-    let history = world.end().await;
+    let history = seen_out(name, world, lanes, load).await;
     let killed = history.events.iter().filter(|(_, text)| text.contains("was killed at")).count();
     assert_eq!(killed, count, "each point was come to");
-    judge(name, start, &history);
     assert!(history.asked.iter().any(|one| one.key == living && one.succeeded()));
 }
 

@@ -18,7 +18,7 @@ use std::{
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Whether it is the long run.
 const LONG: &str = "KUBEVISION_TEST_FAULTS";
@@ -87,6 +87,24 @@ pub(crate) fn judge(name: &str, start: Instant, history: &History) {
     assert!(found.is_empty(), "{name}: {} breaches", found.len());
 }
 
+/// Sees everything that was begun through to its end, and judges what was seen.
+pub(crate) async fn seen_out(
+    name: &str,
+    world: Arc<World>,
+    lanes: Vec<JoinHandle<()>>,
+    load: JoinHandle<()>,
+) -> History {
+    world.is_well().await;
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    load.await.unwrap();
+    let start = world.start;
+    let history = world.end().await;
+    judge(name, start, &history);
+    history
+}
+
 /// Revokes keys under a load while troubles come.
 async fn under(name: &str, backend: Backend, servers: usize, troubles: Vec<Trouble>, rounds: usize, rate: u32) {
     let mut dice = Dice::new(seed());
@@ -106,14 +124,7 @@ async fn under(name: &str, backend: Backend, servers: usize, troubles: Vec<Troub
         befell += front.await.unwrap();
     }
     assert!(befell >= kinds, "every trouble has come");
-    world.is_well().await;
-    for lane in lanes {
-        lane.await.unwrap();
-    }
-    load.await.unwrap();
-    let start = world.start;
-    let history = world.end().await;
-    judge(name, start, &history);
+    let history = seen_out(name, world, lanes, load).await;
     let living = history.asked.iter().filter(|one| one.key == living && one.succeeded()).count();
     assert!(living > 0, "the key that lives was used {living} times");
 }

@@ -25,8 +25,9 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 /// What a request has for itself once it reaches into a cluster, where it can be ended alone. Most never do.
-#[derive(Default)]
 pub(super) struct Own {
+    /// What the registry knows it by.
+    number: u64,
     pub(super) mark: Mark,
     /// Set when it is over.
     pub(super) gone: CancellationToken,
@@ -37,7 +38,6 @@ pub(super) struct Own {
 pub struct Guard(Arc<Place>);
 
 struct Place {
-    number: u64,
     subject: Subject,
     slot: Arc<Slot>,
     own: OnceLock<Arc<Own>>,
@@ -54,9 +54,8 @@ struct Place {
 
 impl Guard {
     /// A place for one more request of a slot, whose lock the caller holds.
-    pub(super) fn new(number: u64, subject: Subject, slot: Arc<Slot>, term: Term, in_flight: InFlight) -> Self {
+    pub(super) fn new(subject: Subject, slot: Arc<Slot>, term: Term, in_flight: InFlight) -> Self {
         Self(Arc::new(Place {
-            number,
             subject,
             own: OnceLock::new(),
             term,
@@ -70,10 +69,13 @@ impl Guard {
 
     /// Says what the request is about to do in a cluster, before it is admitted.
     pub fn reaches(&self, what: Reaching) {
-        let place = &self.0;
-        let own = place.own.get_or_init(Arc::default).clone();
-        let reached = Reached { user: place.slot.user, what, own };
-        place.in_flight.registry.reaching.lock().insert(place.number, reached);
+        let (place, registry) = (&self.0, &self.0.in_flight.registry);
+        let own = place.own.get_or_init(|| {
+            let number = registry.next.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Own { number, mark: Mark::default(), gone: CancellationToken::new() })
+        });
+        let reached = Reached { user: place.slot.user, what, own: own.clone() };
+        registry.reaching.lock().insert(own.number, reached);
     }
 
     /// Says when the credential expires. Until then the request counts as any other; from then on as revoked.
@@ -221,7 +223,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(own) = self.own.get() {
-            self.in_flight.registry.reaching.lock().remove(&self.number);
+            self.in_flight.registry.reaching.lock().remove(&own.number);
             own.gone.cancel();
         }
         let mut slots = self.in_flight.registry.slots.lock();

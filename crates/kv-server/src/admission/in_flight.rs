@@ -18,10 +18,7 @@ use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
@@ -82,7 +79,8 @@ pub(super) struct Reached {
 pub(super) struct Registry {
     pub(super) slots: Mutex<HashMap<Subject, Arc<Slot>>>,
     pub(super) reaching: Mutex<HashMap<u64, Reached>>,
-    next: AtomicU64,
+    /// What the next that reaches into a cluster is known by.
+    pub(super) next: AtomicU64,
 }
 
 /// The registry.
@@ -129,8 +127,7 @@ impl InFlight {
         let slot = slots.entry(subject).or_insert_with(|| {
             Arc::new(Slot { user, mark: Mark::default(), requests: TaskTracker::new(), lasts: Mutex::default() })
         });
-        let number = self.registry.next.fetch_add(1, Ordering::Relaxed);
-        Guard::new(number, subject, slot.clone(), term, self.clone())
+        Guard::new(subject, slot.clone(), term, self.clone())
     }
 
     /// A user's credentials that have requests in flight.

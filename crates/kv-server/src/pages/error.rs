@@ -68,11 +68,11 @@ impl Instead {
 /// The page to be seen instead, where the answer to the one that was asked for says so.
 pub(crate) fn elsewhere(
     answer: &HttpResponse<impl MessageBody>,
-    address: Option<&Uri>,
+    address: &Uri,
     kept: Option<Kept>,
 ) -> Option<HttpResponse> {
     let instead = answer.extensions().get::<Instead>().copied()?;
-    Some(instead.answer(address?, kept))
+    Some(instead.answer(address, kept))
 }
 
 /// How long from now, in words.

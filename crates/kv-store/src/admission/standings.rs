@@ -8,7 +8,7 @@ use crate::basis::{Basis, Credential};
 use std::collections::HashMap;
 
 /// The row of `revisions` that moves, by triggers of the database's.
-pub(crate) const STANDINGS: &str = "standings";
+pub(super) const STANDINGS: &str = "standings";
 
 /// The most that is kept, as many as authorities are: some eight megabytes. Then it begins anew.
 const MOST: usize = 65_536;
