@@ -21,6 +21,10 @@ const BATCH: usize = 256;
 /// So many waiting requests are worth a statement of their own beside one that is under way. Fewer wait for its end: a
 /// statement has a price of its own, which each request of it shares.
 const WORTH_ANOTHER: usize = 64;
+/// Those who were answered together come again together. So many are worth waiting for, while they come.
+const WORTH_A_WAIT: usize = 8;
+/// Nobody has come for so long: nobody is waited for any more.
+const PAUSE: Duration = Duration::from_micros(100);
 /// A statement that takes longer is waited for no more.
 const SLOW: Duration = Duration::from_millis(20);
 /// The most requests that wait; more are turned away at once, for they would time out anyway.
@@ -38,6 +42,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// How many lanes have a statement under way.
     under_way: usize,
+    /// How many the last statement carried.
+    usual: usize,
     closed: bool,
 }
 
@@ -111,16 +117,16 @@ impl Batcher {
     /// Brings one request to the database. Whoever drops what is returned has given up: then it may be left out.
     pub fn bring(&self, request: Request) -> Brought {
         let (reply, answer) = oneshot::channel();
-        let waiting = {
+        let (waiting, usual) = {
             let mut queue = self.shared.queue.lock();
             // Where it is not taken, its reply is dropped, which answers.
             if !queue.closed && queue.jobs.len() < WAITING {
                 queue.jobs.push_back(Job { request, reply });
             }
-            queue.jobs.len()
+            (queue.jobs.len(), queue.usual)
         };
         // The first wakes a lane, to take it or to wait for more; those in between would wake it for nothing.
-        if waiting == 1 || waiting == WORTH_ANOTHER {
+        if waiting == 1 || waiting == usual || waiting == WORTH_ANOTHER {
             self.shared.filled.notify_one();
         }
         Brought { answer, store: self.store.clone() }
@@ -207,11 +213,13 @@ fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
                 continue;
             }
         }
+        gather(shared, &mut queue);
         let size = queue.jobs.len().min(BATCH);
         // Who has given up waiting is spared the database, and the database them.
         let batch: Vec<Job> = queue.jobs.drain(..size).filter(|job| !job.reply.is_closed()).collect();
         if !batch.is_empty() {
             queue.under_way += 1;
+            queue.usual = batch.len();
             if !queue.jobs.is_empty() {
                 shared.filled.notify_one();
             }
@@ -226,6 +234,16 @@ fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
             // brings the others before one statement is spent on the first alone. An idle core goes on at once.
             MutexGuard::unlocked(&mut queue, thread::yield_now);
         }
+    }
+}
+
+/// Waits until as many are there as the last statement carried, while they come: its price is shared by all it carries.
+fn gather(shared: &Shared, queue: &mut MutexGuard<'_, Queue>) {
+    let wanted = queue.usual.min(WORTH_ANOTHER);
+    let mut seen = 0;
+    while wanted >= WORTH_A_WAIT && (seen + 1..wanted).contains(&queue.jobs.len()) && !queue.closed {
+        seen = queue.jobs.len();
+        shared.filled.wait_for(queue, PAUSE);
     }
 }
 

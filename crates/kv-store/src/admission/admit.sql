@@ -5,7 +5,8 @@
 -- looked up in subqueries, one for each kind of credential, and not by joins: only the one that is needed is run, and each
 -- goes by an index however small the tables were when this was planned.
 --
--- What this connection found at the number of standings that still holds is not looked up again.
+-- What this connection found at the number of standings that still holds is not looked up again, and nor is what only
+-- reports: both are known.
 WITH request AS (
     SELECT * FROM unnest($1::admission_line[]) WITH ORDINALITY AS r
 ), present AS MATERIALIZED (
@@ -13,14 +14,14 @@ WITH request AS (
         (SELECT v.version FROM revisions v WHERE v.name = 'standings') AS standings,
         (SELECT v.version FROM revisions v WHERE v.name = 'clusters') AS clusters
 ), known AS (
-    SELECT r.*, present.now, present.standings, present.clusters,
-        coalesce(present.standings = $2 AND r.good_until > present.now
+    SELECT r.*, present.now, present.clusters,
+        r.kind = 0 OR coalesce(present.standings = $2 AND r.good_until > present.now
             AND (r.clusters_version IS NULL OR r.clusters_version = present.clusters), FALSE) AS known
     FROM request r CROSS JOIN present
 ), judged AS MATERIALIZED (
     SELECT r.*,
         CASE
-            WHEN r.kind = 0 OR r.known THEN 'admitted'
+            WHEN r.known THEN 'admitted'
             WHEN r.kind = 1 THEN coalesce((
                 SELECT CASE
                     WHEN k.revoked_at IS NOT NULL THEN 'revoked'
@@ -71,11 +72,16 @@ WITH request AS (
     FROM judged
     WHERE verdict <> 'stale' AND (audited OR verdict <> 'admitted')
 )
+-- What was known before is admitted, and only counted; each of the others has a row of its own.
+SELECT NULL::bigint, '', now, (SELECT count(*) FROM judged WHERE known), standings
+FROM present
+UNION ALL
 SELECT ordinality, verdict, now,
     CASE
-        WHEN known OR verdict <> 'admitted' THEN NULL
+        WHEN verdict <> 'admitted' THEN NULL
         WHEN kind = 1 THEN (SELECT coalesce(k.expires_at, 9223372036854775807) FROM api_keys k WHERE k.id = credential)
         WHEN kind = 2 THEN (SELECT s.expires_at FROM sessions s WHERE s.id = credential)
     END,
-    standings
+    NULL
 FROM judged
+WHERE NOT known

@@ -107,12 +107,12 @@ struct Batch<'a> {
     revision: i64,
 }
 
-/// The place in the batch, the verdict, the time, until when the credential is good where that was looked up, and the number
-/// of standings.
-type Judged = (i64, String, i64, Option<i64>, i64);
+/// Of the batch: no place, the time, how many were known and are admitted, the number of standings. Of each of the others: its
+/// place, the verdict, the time, until when the credential is good.
+type Judged = (Option<i64>, String, i64, Option<i64>, Option<i64>);
 
 impl Query for Batch<'_> {
-    type SqlType = (BigInt, Text, BigInt, Nullable<BigInt>, BigInt);
+    type SqlType = (Nullable<BigInt>, Text, BigInt, Nullable<BigInt>, Nullable<BigInt>);
 }
 
 impl QueryId for Batch<'_> {
@@ -147,27 +147,25 @@ pub(super) fn admit(
 ) -> Result<(Vec<Decision>, Vec<Item>)> {
     let lines = requests.iter().map(|request| Line::of(request, standings)).collect();
     let batch = Batch { lines, revision: standings.revision() };
-    let mut rows: Vec<Judged> = (&batch).load(conn)?;
-    rows.sort_unstable_by_key(|(position, ..)| *position);
-    if rows.len() != requests.len() {
-        return Err(StoreError::Unreadable { what: "verdict" });
-    }
-    let (mut decisions, mut written) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for ((line, request), (_, text, now, good_until, revision)) in batch.lines.iter().zip(requests).zip(rows) {
-        standings.at(revision);
-        let verdict = match text.as_str() {
-            "admitted" => {
-                if let (Some(basis), Some(until)) = (&request.basis, good_until) {
+    let (now, revision, places) = places((&batch).load(conn)?, requests.len())?;
+    standings.at(revision);
+    let (mut decisions, mut written) = (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
+    for ((line, request), place) in batch.lines.iter().zip(requests).zip(places) {
+        let verdict = match place.as_ref().map(|(verdict, until)| (verdict.as_str(), until)) {
+            None if line.kind == 0 || line.good_until.is_some() => Verdict::Admitted,
+            None => return Err(StoreError::Unreadable { what: "verdict" }),
+            Some(("admitted", until)) => {
+                if let (Some(basis), &Some(until)) = (&request.basis, until) {
                     standings.note(basis, until);
                 }
                 Verdict::Admitted
             }
-            "stale" => Verdict::Stale,
-            "newly_expired" => {
+            Some(("stale", _)) => Verdict::Stale,
+            Some(("newly_expired", _)) => {
                 mark_expired(conn, request, now)?;
                 Verdict::Refused(Unusable::Expired)
             }
-            refused => Verdict::Refused(reason(refused)),
+            Some((refused, _)) => Verdict::Refused(reason(refused)),
         };
         let print = match verdict {
             Verdict::Admitted if request.audited => Some(line.row.print(now)),
@@ -182,6 +180,34 @@ pub(super) fn admit(
         decisions.push(Decision { verdict, at: row::time(now)? });
     }
     Ok((decisions, written))
+}
+
+/// What the statement says of a place, where that was not known before: the verdict, and until when the credential is good.
+type Said = Option<(String, Option<i64>)>;
+
+/// The time, the number of standings, and what is said of each place. Each is either among the known, which are counted, or has
+/// a row: nobody is admitted for want of one.
+fn places(rows: Vec<Judged>, requests: usize) -> Result<(i64, i64, Vec<Said>)> {
+    let unreadable = StoreError::Unreadable { what: "verdict" };
+    let (mut of_all, mut places, mut said) = (None, vec![None; requests], 0);
+    for (place, verdict, now, number, revision) in rows {
+        let Some(place) = place else {
+            of_all = Some((now, number, revision));
+            continue;
+        };
+        let place = usize::try_from(place - 1).ok().and_then(|place| places.get_mut(place));
+        match place {
+            Some(place @ None) => *place = Some((verdict, number)),
+            _ => return Err(unreadable),
+        }
+        said += 1;
+    }
+    match of_all {
+        Some((now, Some(known), Some(revision))) if usize::try_from(known) == Ok(requests - said) => {
+            Ok((now, revision, places))
+        }
+        _ => Err(unreadable),
+    }
 }
 
 /// So that no clock set back revives a key that was seen expired. A statement of its own, for it is rare, and two
