@@ -32,8 +32,9 @@ impl Factor {
     pub async fn next_code(&self, app: &TestApp) -> String {
         loop {
             let now = app.now();
-            // The step before this one counts as well.
-            for at in [now - time::Duration::seconds(30), now] {
+            // The step before this one counts as well, for as long as this one lasts: not when it is about to end.
+            let earlier = (now.unix_timestamp().rem_euclid(30) < 20).then(|| now - time::Duration::seconds(30));
+            for at in earlier.into_iter().chain([now]) {
                 let step = at.unix_timestamp() / 30;
                 if self.used.fetch_max(step, Ordering::Relaxed) < step {
                     return self.code(at);
