@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     texts::{Texts, said},
 };
-use maud::{Markup, Render, html};
+use maud::{Markup, PreEscaped, Render, html};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 /// How a state is coloured; it is always a word as well.
@@ -92,7 +92,8 @@ pub(super) fn distance(t: &Texts, at: OffsetDateTime, now: OffsetDateTime) -> Ma
 }
 
 fn time(at: OffsetDateTime, shown: &str, form: &str, relative: bool) -> Markup {
-    let exact = at.format(&Rfc3339).unwrap_or_default();
+    // Digits and signs that mean nothing in HTML, and half of what a page of entries would have escaped.
+    let exact = PreEscaped(at.format(&Rfc3339).unwrap_or_default());
     html! {
         time datetime=(exact) title=(exact) data-as=[(!form.is_empty()).then_some(form)] data-relative[relative] { (shown) }
     }

@@ -46,7 +46,11 @@ fn row(reader: &Reader, entry: &AuditRecord) -> Markup {
                 (entry.resource)
                 @if let Some(name) = &entry.resource_name { " " span.dim { (name) } }
             }
-            td.dim data-label=(t.place) { (place(entry)) }
+            td.dim data-label=(t.place) {
+                @if let Some(cluster) = &entry.cluster { (cluster) }
+                @if entry.cluster.is_some() && entry.namespace.is_some() { " / " }
+                @if let Some(namespace) = &entry.namespace { (namespace) }
+            }
             td.mono data-label=(t.status) { @if let Some(status) = entry.status_code { (status) } }
             td data-label=(t.outcome) {
                 (outcome(entry.outcome))
