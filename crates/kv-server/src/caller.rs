@@ -6,7 +6,7 @@
 //! they are not.
 
 use crate::{
-    admission::Guard,
+    admission::{Guard, Replies},
     app::App,
     auth::{Authority, Presented},
     failure::Failure,
@@ -39,6 +39,8 @@ pub struct Caller(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     app: Arc<App>,
+    /// By which its thread is told.
+    way: Option<Replies>,
     presented: Presented,
     authority: RefCell<Arc<Authority>>,
     guard: Guard,
@@ -55,7 +57,7 @@ impl Caller {
     /// A request that was authenticated and has entered the registry.
     #[must_use]
     pub fn new(
-        app: Arc<App>,
+        (app, way): (Arc<App>, Option<Replies>),
         presented: Presented,
         authority: Arc<Authority>,
         guard: Guard,
@@ -64,6 +66,7 @@ impl Caller {
     ) -> Self {
         Self(Rc::new(Inner {
             app,
+            way,
             presented,
             authority: RefCell::new(authority),
             guard,
@@ -135,9 +138,7 @@ impl Caller {
         self.0.on_record.get() || self.0.written.get()
     }
 
-    /// The occasion of an act of the store.
-    #[must_use]
-    pub fn occasion(&self) -> Occasion {
+    fn occasion(&self) -> Occasion {
         Occasion { id: self.0.id, origin: self.0.origin.clone(), now: self.0.app.clock.now() }
     }
 
@@ -184,12 +185,11 @@ impl Caller {
         // Brought right away: what waits for the word need not carry the entry along.
         let (basis, broken) = (view.basis, self.0.app.config.broken);
         let request = broken.request(Request { entry, basis: Some(basis), finish, count: 1, audited });
-        let waiting = self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, &self.0.left));
+        let waiting =
+            self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, self.0.way.clone(), &self.0.left));
         async move {
-            let decision = waiting?.decision().await.inspect_err(|_| {
-                // It may be written yet; a second entry would be one too many.
-                self.0.on_record.set(true);
-            })?;
+            // It may be written yet; a second entry would be one too many.
+            let decision = waiting?.decision().await.inspect_err(|_| self.0.on_record.set(true))?;
             self.decided(basis, broken.decision(&self.0.app, self.0.id, decision))
         }
     }

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod durability;
+mod ended;
 pub mod failure;
 pub mod held;
 pub mod keyfile;

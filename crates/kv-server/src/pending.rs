@@ -4,7 +4,7 @@
 //! Nothing is decided here, and nothing is brought a second time.
 
 use crate::{
-    admission::{Batcher, Brought, Outcomes},
+    admission::{Batcher, Brought, Outcomes, Replies},
     app::App,
     broken::Rule,
     patience::Unanswered,
@@ -80,10 +80,10 @@ pub struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    /// Brings a request to admission.
-    pub fn bring(batcher: &Batcher, request: Request, place: &'a RefCell<Option<Left>>) -> Self {
+    /// Brings a request to admission, whose answer comes by this way.
+    pub fn bring(batcher: &Batcher, request: Request, way: Option<Replies>, place: &'a RefCell<Option<Left>>) -> Self {
         let (audited, ended) = (request.audited, request.finish.is_some());
-        Self { place, left: Some(Left { brought: batcher.bring(request), audited, ended }) }
+        Self { place, left: Some(Left { brought: batcher.bring(request, way), audited, ended }) }
     }
 
     /// Its answer.

@@ -4,10 +4,12 @@
 //! No rule is decided here, and no body is read.
 
 use crate::{
+    admission::Replies,
     app::App,
     auth::{self, NotPresented, Presented},
     broken::Rule,
     caller::Caller,
+    ended,
     failure::Failure,
     held::{HasLastWords, Socket, hold},
     pages::{self, Kept},
@@ -17,7 +19,7 @@ use crate::{
     visitors,
 };
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -140,7 +142,7 @@ async fn private(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let shown = presented.is_ok();
     let entered = match presented {
-        Ok(presented) => enter(app, presented, reply.id, &origin).await,
+        Ok(presented) => enter(app, request.app_data().cloned(), presented, reply.id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
@@ -202,7 +204,13 @@ async fn handled<B: MessageBody + 'static>(
 }
 
 /// From a credential to a caller in the registry.
-async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origin) -> Result<Caller, Failure> {
+async fn enter(
+    app: &Arc<App>,
+    way: Option<Replies>,
+    presented: Presented,
+    id: EntryId,
+    origin: &Origin,
+) -> Result<Caller, Failure> {
     // Nobody can be confirmed then, and nothing would be let through at its end.
     if !app.in_flight.lease().holds() {
         if app.config.broken.leaves_out(Rule::SilenceIsNoRefusal) {
@@ -226,7 +234,7 @@ async fn enter(app: &Arc<App>, presented: Presented, id: EntryId, origin: &Origi
         }
         (_, None) => {}
     }
-    Ok(Caller::new(app.clone(), presented, authority, guard, id, origin.clone()))
+    Ok(Caller::new((app.clone(), way), presented, authority, guard, id, origin.clone()))
 }
 
 /// A caller's request: limited, handled and put on record.
@@ -252,13 +260,13 @@ async fn serve(
     let mut response = match handled(request, next).await {
         Ok(response) => response,
         Err(error) => {
-            let failure = error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate);
+            let failure = ended::failure(&error);
             let failure = if caller.is_on_record() { failure } else { Box::pin(settle(caller, failure)).await };
             return Err(told(failure, reply));
         }
     };
     if !caller.is_on_record() {
-        let failure = failure_of(&response);
+        let failure = response.response().error().map(ended::failure);
         let written = || Finish::with_status(response.status().as_u16());
         let done = failure.as_ref().map_or_else(written, Failure::finish);
         if let Err(failure) = Box::pin(put_on_record(caller, done)).await {
@@ -319,46 +327,13 @@ async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, s
     recorded.err().map_or(failure, Into::into)
 }
 
-/// The failure a handler ended with, if it did.
-fn failure_of<B>(response: &ServiceResponse<B>) -> Option<Failure> {
-    let error = response.response().error()?;
-    Some(error.as_error::<Failure>().map_or_else(|| foreign(error.as_response_error()), restate))
-}
-
-/// A failure as far as the record needs it; its source stays where it is.
-fn restate(failure: &Failure) -> Failure {
-    match failure {
-        Failure::Denied(denied) => Failure::Denied(denied.clone()),
-        Failure::Unauthorized { reason } => Failure::Unauthorized { reason: *reason },
-        Failure::Limited(exhausted) => Failure::Limited(*exhausted),
-        Failure::Internal { step, .. } => Failure::Internal { step, source: None },
-        Failure::Unconfirmed => Failure::Unconfirmed,
-        Failure::Unavailable { step, .. } => Failure::Unavailable { step, source: None },
-        other => Failure::Invalid { status: other.status(), code: other.code(), detail: other.to_string() },
-    }
-}
-
-/// What actix-web itself refuses, in our words.
-fn foreign(error: &dyn ResponseError) -> Failure {
-    let status = error.status_code();
-    let (code, detail) = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "The body is larger than this address takes."),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Send `Content-Type: application/json`."),
-        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "This address does not know the method."),
-        StatusCode::NOT_FOUND => return Failure::NotFound { what: "address" },
-        _ if status.is_client_error() => ("malformed_request", "The request cannot be read."),
-        _ => return Failure::Internal { step: "handling the request", source: None },
-    };
-    Failure::Invalid { status: status.as_u16(), code, detail: detail.into() }
-}
-
 /// Gives an error's answer its final form, now that the request's id is known.
 fn finish<B: MessageBody + 'static>(response: ServiceResponse<B>, reply: Reply) -> ServiceResponse<BoxBody> {
     let answer = match response.response().error() {
         None => return response.map_into_boxed_body(),
         Some(error) => match error.as_error::<Failure>() {
             Some(failure) => reply.answer(failure),
-            None => reply.answer(&foreign(error.as_response_error())),
+            None => reply.answer(&ended::failure(error)),
         },
     };
     let (http, _) = response.into_parts();

@@ -3,6 +3,7 @@
 mod sealing;
 
 use crate::{
+    admission::Replies,
     app::{App, StartError},
     clock::{Clock, Random},
     config::Config,
@@ -172,6 +173,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
         Web::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(Upstreams::new(&shared)))
+            .app_data(Replies::of_this_thread())
             .configure(routes::configure)
     })
     .workers(workers)

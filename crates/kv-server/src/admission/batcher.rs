@@ -1,15 +1,18 @@
 //! The batcher: requests that wait for admission are taken to the database together. A request joins only a statement
 //! that has not begun, so that the statement's snapshot is always younger than the request.
 
-use super::{Outcomes, together::together};
+use super::{
+    Outcomes,
+    replies::{ByThread, Replies, Reply},
+    together::together,
+};
 use crate::{
     clock::Clock,
     patience::{self, Unanswered},
 };
-use kv_authz::audit::{Detail, Fact, Finish, Outcome};
 use kv_store::{
     Store,
-    admission::{Decision, EntryEnd, Request, Verdict},
+    admission::{Decision, Request},
     points::Point,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -35,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 struct Job {
     request: Request,
     reply: oneshot::Sender<Decision>,
+    way: Option<Replies>,
 }
 
 #[derive(Default)]
@@ -42,6 +46,10 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// How many lanes have a statement under way.
     under_way: usize,
+    /// Whether a lane looks after those that are.
+    watched: bool,
+    /// Statements so far.
+    statements: u64,
     /// How many the last statement carried.
     usual: usize,
     closed: bool,
@@ -110,23 +118,25 @@ impl Batcher {
     /// # Errors
     /// [`Unanswered`]: the request must go no further.
     pub fn admit(&self, request: Request) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
-        let mut brought = self.bring(request);
+        let mut brought = self.bring(request, None);
         async move { brought.decision().await }
     }
 
-    /// Brings one request to the database. Whoever drops what is returned has given up: then it may be left out.
-    pub fn bring(&self, request: Request) -> Brought {
+    /// Brings one request to the database, whose word comes by this way or by itself. Whoever drops what is returned has given up: then it may be left out.
+    pub fn bring(&self, request: Request, way: Option<Replies>) -> Brought {
         let (reply, answer) = oneshot::channel();
-        let (waiting, usual) = {
+        let wakes = {
             let mut queue = self.shared.queue.lock();
             // Where it is not taken, its reply is dropped, which answers.
             if !queue.closed && queue.jobs.len() < WAITING {
-                queue.jobs.push_back(Job { request, reply });
+                queue.jobs.push_back(Job { request, reply, way });
             }
-            (queue.jobs.len(), queue.usual)
+            let waiting = queue.jobs.len();
+            // The first wakes a lane, to take it or to wait for more; those in between would wake it for nothing. So would
+            // all, while a lane is about to come back.
+            waiting == WORTH_ANOTHER || (queue.under_way == 0 && (waiting == 1 || waiting == queue.usual))
         };
-        // The first wakes a lane, to take it or to wait for more; those in between would wake it for nothing.
-        if waiting == 1 || waiting == usual || waiting == WORTH_ANOTHER {
+        if wakes {
             self.shared.filled.notify_one();
         }
         Brought { answer, store: self.store.clone() }
@@ -156,22 +166,27 @@ impl Drop for Batcher {
     }
 }
 
-fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Outcomes) {
+fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Arc<Outcomes>) {
     while let Some(jobs) = next_batch(shared) {
         let _lane = Lane(shared);
-        let (requests, replies): (Vec<Request>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
+        let jobs = jobs.into_iter().map(|job| (job.request, (job.reply, job.way)));
+        let (requests, replies): (Vec<Request>, Vec<_>) = jobs.unzip();
         let (requests, places) = together(requests);
         Point::IntentBrought.reached();
         match admit(store, &requests, clock) {
             Ok(decisions) => {
                 Point::IntentCommitted.reached();
-                for (place, reply) in places.into_iter().zip(replies) {
+                let mut by_thread = ByThread::default();
+                for (place, (to, way)) in places.into_iter().zip(replies) {
                     // A reply that is dropped tells as well, and admits nobody.
                     let Some(&Some(decision)) = decisions.get(place) else { continue };
-                    if reply.send(decision).is_err() {
-                        put_right(outcomes, &requests[place], decision);
+                    let reply = Reply::new(to, decision, &requests[place], outcomes);
+                    match way {
+                        Some(way) => by_thread.add(way, reply),
+                        None => reply.tell(),
                     }
                 }
+                by_thread.hand_over();
             }
             // Dropping the replies tells the waiting requests.
             Err(error) => tracing::warn!(
@@ -207,20 +222,21 @@ impl Drop for Lane<'_> {
 fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
     let mut queue = shared.queue.lock();
     loop {
-        if queue.under_way > 0 && (1..WORTH_ANOTHER).contains(&queue.jobs.len()) && !queue.closed {
-            let waited = shared.filled.wait_for(&mut queue, SLOW);
-            if !waited.timed_out() {
+        if queue.under_way > 0 && queue.jobs.len() < WORTH_ANOTHER && !queue.closed {
+            if !watch(shared, &mut queue) {
                 continue;
             }
+        } else {
+            gather(shared, &mut queue);
         }
-        gather(shared, &mut queue);
         let size = queue.jobs.len().min(BATCH);
         // Who has given up waiting is spared the database, and the database them.
         let batch: Vec<Job> = queue.jobs.drain(..size).filter(|job| !job.reply.is_closed()).collect();
         if !batch.is_empty() {
             queue.under_way += 1;
+            queue.statements += 1;
             queue.usual = batch.len();
-            if !queue.jobs.is_empty() {
+            if !queue.watched || !queue.jobs.is_empty() {
                 shared.filled.notify_one();
             }
             return Some(batch);
@@ -237,6 +253,19 @@ fn next_batch(shared: &Shared) -> Option<Vec<Job>> {
     }
 }
 
+/// Looks after a statement that is under way, and says whether it takes so long that those who wait are taken by another.
+fn watch(shared: &Shared, queue: &mut MutexGuard<'_, Queue>) -> bool {
+    if queue.watched {
+        shared.filled.wait(queue);
+        return false;
+    }
+    let statements = queue.statements;
+    queue.watched = true;
+    let waited = shared.filled.wait_for(queue, SLOW);
+    queue.watched = false;
+    waited.timed_out() && queue.statements == statements && !queue.jobs.is_empty()
+}
+
 /// Waits until as many are there as the last statement carried, while they come: its price is shared by all it carries.
 fn gather(shared: &Shared, queue: &mut MutexGuard<'_, Queue>) {
     let wanted = queue.usual.min(WORTH_ANOTHER);
@@ -244,21 +273,5 @@ fn gather(shared: &Shared, queue: &mut MutexGuard<'_, Queue>) {
     while wanted >= WORTH_A_WAIT && (seen + 1..wanted).contains(&queue.jobs.len()) && !queue.closed {
         seen = queue.jobs.len();
         shared.filled.wait_for(queue, PAUSE);
-    }
-}
-
-/// The request gave up waiting, or its client hung up, while the database was admitting it: what it intended was not
-/// done. (A read that was written down with its end keeps it, though its answer reached nobody.)
-fn put_right(outcomes: &Outcomes, request: &Request, decision: Decision) {
-    if decision.verdict == Verdict::Admitted && request.audited && request.finish.is_none() {
-        outcomes.push(EntryEnd {
-            entry: request.entry.id,
-            entry_at: decision.at,
-            finish: Finish {
-                outcome: Outcome::Failed,
-                status: 503,
-                detail: Detail::none().with(Fact::Code, "not_answered"),
-            },
-        });
     }
 }

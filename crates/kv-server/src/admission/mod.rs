@@ -1,8 +1,8 @@
 //! Admission: the last word on every request, and the hold on those that have it.
 //!
 //! `batcher` asks the database, `in_flight` keeps what was admitted revocable by its `marks`, `lease` says for how long that
-//! may be believed, `outcomes` writes down how it ended, and `refusals` and `together` count who was nobody. No rule is
-//! decided here.
+//! may be believed, `replies` tells the requests, `outcomes` writes down how it ended, and `refusals` and `together` count who
+//! was nobody. No rule is decided here.
 
 mod batcher;
 mod guard;
@@ -11,6 +11,7 @@ mod lease;
 mod marks;
 mod outcomes;
 mod refusals;
+mod replies;
 mod together;
 
 pub use batcher::{Batcher, Brought};
@@ -20,3 +21,4 @@ pub use lease::{Cover, GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use marks::{Interruption, Marked};
 pub use outcomes::Outcomes;
 pub use refusals::Refusals;
+pub use replies::Replies;
