@@ -36,11 +36,20 @@ pub(crate) enum Task {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// What audited requests are compared with in `bench`: rows of the audit log, written plainly.
+    #[command(hide = true)]
+    BenchRaw {
+        /// For how many seconds.
+        #[arg(long)]
+        seconds: u64,
+    },
     /// The long runs that `test` leaves out: many more cases, and servers, links and
     /// revocations under faults. Some ten minutes. `KUBEVISION_TEST_SEED` draws the same faults again.
     Faults,
     /// Check what the compiler does not: arrows between crates, headers of files, migrations alike.
     Tidy,
+    /// Write the API's description anew, from what the handlers say of themselves, into `crates/kv-server/openapi.json`.
+    Openapi,
     /// The Kubernetes for tests.
     Kube {
         /// What to do with it.
@@ -67,8 +76,8 @@ pub(crate) struct BenchOptions {
     /// Keys in each database.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keys: u32,
-    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals`, `flood`, `cluster`,
-    /// `pages` or `revocations`.
+    /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals`, `flood`, `bogus`,
+    /// `cluster`, `pages` or `revocations`.
     #[arg(long)]
     pub(crate) only: Option<String>,
     /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).

@@ -183,6 +183,13 @@ pub(crate) fn kube(task: KubeTask) -> Done {
     Ok(())
 }
 
+/// Writes the API's description into the server's folder, which carries it.
+pub(crate) fn openapi() -> Done {
+    let path = root()?.join("crates/kv-server/openapi.json");
+    let text = kv_server::api::openapi::text().tried("writing the API's description")?;
+    std::fs::write(&path, text).tried(&format!("writing {}", path.display()))
+}
+
 /// The project's folder.
 pub(crate) fn root() -> Done<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);

@@ -21,8 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const DATABASE: (&str, &[&str]) =
     ("kv-store", &["diesel", "diesel_migrations", "libsqlite3-sys", "openssl-sys", "pq-sys", "r2d2"]);
 /// Who may have one of them all the same, and why.
-const DATABASE_TOO: &[(&str, &str, &str)] =
-    &[("kv-tests", "diesel", "holds a lock on the server's SQLite file, as another process would")];
+const DATABASE_TOO: &[(&str, &str, &str)] = &[
+    ("kv-tests", "diesel", "holds a lock on the server's SQLite file, as another process would"),
+    ("xtask", "diesel", "writes rows as plainly as can be, which the server is compared with"),
+];
 /// What the pure crates never need, outside their tests.
 const PURE: (&[&str], &[&str]) = (&["kv-keys", "kv-authz"], &["actix-web", "getrandom", "hyper", "kube", "tokio"]);
 /// The packages that the project stands on.

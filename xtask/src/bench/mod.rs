@@ -3,6 +3,7 @@
 //!
 //! Never a test: figures depend on the machine, so a missed bar is told, and only a wrong answer is an error.
 
+mod bogus;
 mod cluster;
 mod hello;
 mod http;
@@ -12,12 +13,14 @@ mod pages;
 mod people;
 mod place;
 mod process;
+mod raw;
 mod refusals;
 mod report;
 mod revocations;
 mod system;
 
 pub(crate) use hello::hello;
+pub(crate) use raw::raw;
 
 use crate::{
     cli::BenchOptions,
@@ -80,7 +83,7 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals", "flood", "cluster", "pages", "revocations"]
+            ["start", "load", "refusals", "flood", "bogus", "cluster", "pages", "revocations"]
                 .iter()
                 .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
@@ -126,6 +129,9 @@ impl<'a> Bench<'a> {
                 server.stop()?;
                 bars.flood(database.name, &flooded);
             }
+        }
+        for database in databases.iter().filter(|database| self.wants(&format!("{} bogus", database.name))) {
+            self.bogus(database, &mut bars)?;
         }
         let reached: Vec<&Database> =
             databases.iter().filter(|database| self.wants(&format!("{} cluster", database.name))).collect();
@@ -217,8 +223,13 @@ impl<'a> Bench<'a> {
                 Load { connections: 1, ..self.load_of(&server, &database.requests, 200) }.run(&self.interrupt)?;
             server.stop()?;
             let after = self.bare(database, speeds)?;
+            progress(&format!("rows written plainly into {}", database.name));
+            let seconds = self.options.seconds.to_string();
+            let rows = self.place.task(&self.pins, database, &self.interrupt, &["bench-raw", "--seconds", &seconds])?;
+            let rows = rows.trim().parse().tried("reading how many rows were written")?;
             let bare = before.and(after);
             bars.load(database.name, &measured, &bare, commit, after_load);
+            bars.raw(database.name, &measured, rows);
             bars.session(database.name, &session, &measured, &bare);
             bars.malformed(database.name, &malformed, &bare);
             bars.alone(database.name, &alone, commit);
@@ -227,6 +238,21 @@ impl<'a> Bench<'a> {
             speeds.push(Speed { name: "  a malformed key", measured: malformed });
             speeds.push(Speed { name: "  one at a time", measured: alone });
             before = after;
+        }
+        Ok(())
+    }
+
+    /// Keys beside a flood of those that nobody has: some that cannot be one, and some that could.
+    fn bogus(&self, database: &Database, bars: &mut Bars) -> Done {
+        let unknown = refusals::unknown_keys()?;
+        let host = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 10_000));
+        let unknown = unknown.iter().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
+        for (what, bogus) in [("malformed", vec![malformed(database)?]), ("unknown", unknown)] {
+            let server = self.ready(database)?;
+            progress(&format!("a flood of {what} keys on {}", database.name));
+            let told = bogus::flood(&server, &database.requests, &bogus, &self.interrupt)?;
+            server.stop()?;
+            bars.bogus(database.name, what, &told);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ const HONEST: u32 = 200;
 /// How long a look at either lasts.
 const WINDOW: Duration = Duration::from_secs(4);
 /// Looks at each of the two, in turn: one in which the machine itself stood still does not decide.
-const LOOKS: usize = 3;
+pub(super) const LOOKS: usize = 3;
 /// The password of `admin` in these databases.
 pub(super) const PASSWORD: &str = "only-for-the-benchmark-1";
 
@@ -105,10 +105,6 @@ pub(super) fn flood(server: &Server, requests: &Rc<Vec<Vec<u8>>>, interrupt: &In
         beside.push(looked?);
     }
     let seconds = LOOKS as u64 * (WINDOW.as_secs() + 1);
-    let median = |mut looks: Vec<Duration>| {
-        looks.sort_unstable();
-        looks[LOOKS / 2]
-    };
     Ok(Flooded {
         alone: median(alone),
         beside: median(beside),
@@ -116,6 +112,12 @@ pub(super) fn flood(server: &Server, requests: &Rc<Vec<Vec<u8>>>, interrupt: &In
         looked_at: told.looked_at.load(Ordering::Relaxed) / seconds,
         wrong,
     })
+}
+
+/// The one in the middle of all looks.
+pub(super) fn median(mut looks: Vec<Duration>) -> Duration {
+    looks.sort_unstable();
+    looks[LOOKS / 2]
 }
 
 #[derive(Debug, Default)]
@@ -145,7 +147,12 @@ fn flooder(address: SocketAddr, first: u32, stop: &Arc<AtomicBool>, told: &Arc<A
 
 /// Requests at a steady pace on one connection; each is timed from when it was due, so that what waits is not forgiven. Gives
 /// the 99th percentile.
-fn honest(address: SocketAddr, requests: &[Vec<u8>], wrong: &mut u64, interrupt: &Interrupt) -> Done<Duration> {
+pub(super) fn honest(
+    address: SocketAddr,
+    requests: &[Vec<u8>],
+    wrong: &mut u64,
+    interrupt: &Interrupt,
+) -> Done<Duration> {
     let mut random = system::Random::new(7);
     let mut stream = TcpStream::connect(address).tried("connecting to the server")?;
     stream.set_nodelay(true).tried("setting up a connection")?;

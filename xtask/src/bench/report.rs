@@ -1,6 +1,6 @@
 //! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
 
-use super::{load::Measured, people::Flooded, refusals::Told, revocations::Revoked};
+use super::{bogus::Bogus, load::Measured, people::Flooded, refusals::Told, revocations::Revoked};
 use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -14,10 +14,13 @@ const SESSION: f64 = 0.50;
 /// The most that refusing a malformed key may cost the server, to what a bare one's answer does.
 const MALFORMED: f64 = 1.5;
 /// The longest way from start to ready.
-const READY: Duration = Duration::from_millis(300);
+const READY: Duration = Duration::from_millis(150);
 /// The most memory when idle.
-const RESIDENT_KIB: u64 = 60 * 1024;
-/// How much longer a key may take beside a flood of sign-ins.
+const RESIDENT_KIB: u64 = 40 * 1024;
+/// The least share of rows written plainly, 64 a commit.
+const RAW_SQLITE: f64 = 0.35;
+const RAW_POSTGRES: f64 = 0.45;
+/// How much longer a key may take beside a flood of sign-ins, or of keys that nobody has.
 const FLOODED: f64 = 2.0;
 /// The longest a revocation may take until every server has ended what it ends; and where they hear of it at their renewals.
 const REVOKED: Duration = Duration::from_millis(20);
@@ -97,6 +100,18 @@ impl Bars {
             shown(commit),
             mib(after_load_kib),
         ));
+    }
+
+    /// Audited requests beside rows that are written plainly into the same database.
+    pub(super) fn raw(&mut self, name: &str, measured: &Measured, rows: f64) {
+        let ratio = measured.per_second() / rows;
+        let asked = if name == "sqlite" { RAW_SQLITE } else { RAW_POSTGRES };
+        self.bar(
+            ratio >= asked,
+            format!("{name}: audited requests to rows written plainly, 64 a commit"),
+            format!("{ratio:.3} ({rows:.0} rows a second)"),
+            format!(">= {asked:.2}"),
+        );
     }
 
     /// A session's speed beside a key's, in the same server, and the bare one's.
@@ -179,6 +194,23 @@ impl Bars {
                 shown(alone),
                 flooded.sign_ins,
                 flooded.looked_at
+            ),
+            format!("<= {FLOODED:.0} times"),
+        );
+    }
+
+    /// Keys beside a flood of bogus ones.
+    pub(super) fn bogus(&mut self, name: &str, what: &str, bogus: &Bogus) {
+        self.wrong_answers += bogus.wrong;
+        let ratio = bogus.beside.as_secs_f64() / bogus.alone.as_secs_f64();
+        self.bar(
+            ratio <= FLOODED,
+            format!("{name}: p99 of a key beside a flood of {what} keys"),
+            format!(
+                "{} to {} alone: {ratio:.1} ({} a second refused)",
+                shown(bogus.beside),
+                shown(bogus.alone),
+                bogus.refused
             ),
             format!("<= {FLOODED:.0} times"),
         );

@@ -1,0 +1,173 @@
+//! Rows of the audit log written as plainly as a database takes them: one INSERT of 64 rows a commit, prepared once, by one
+//! connection. It is what audited requests are compared with.
+//!
+//! The rows are copies of one that the server wrote, but for their ids and times.
+
+use crate::{
+    error::{Done, TaskError, Tried},
+    output::line,
+};
+use diesel::{
+    Connection, PgConnection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::SimpleConnection,
+    pg::Pg,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_query,
+    sql_types::{BigInt, Binary, Nullable, Text},
+    sqlite::Sqlite,
+};
+use kv_server::{clock::Clock, config::Config};
+use kv_store::DatabaseUrl;
+use std::time::{Duration, Instant};
+
+/// Rows a commit.
+const ROWS: usize = 64;
+/// Commits before it counts.
+const WARM_UP: usize = 50;
+
+/// What all rows have alike.
+#[derive(QueryableByName)]
+struct Pattern {
+    #[diesel(sql_type = Nullable<Binary>)]
+    user_id: Option<Vec<u8>>,
+    #[diesel(sql_type = Text)]
+    user_name: String,
+    #[diesel(sql_type = Text)]
+    agent: String,
+    #[diesel(sql_type = Nullable<Binary>)]
+    key_id: Option<Vec<u8>>,
+    #[diesel(sql_type = Text)]
+    action: String,
+    #[diesel(sql_type = Text)]
+    resource: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    ip: Option<String>,
+    #[diesel(sql_type = Text)]
+    user_agent: String,
+    #[diesel(sql_type = Text)]
+    request_id: String,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    status_code: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    outcome: Option<String>,
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+const PATTERN: &str = "SELECT user_id, user_name, agent, key_id, action, resource, ip, user_agent, request_id, count, \
+                       status_code, outcome, detail FROM audit_entries WHERE key_id IS NOT NULL LIMIT 1";
+
+/// Rows of one commit.
+struct Rows<'a> {
+    pattern: &'a Pattern,
+    ids: Vec<[u8; 16]>,
+    at: i64,
+}
+
+impl QueryId for Rows<'_> {
+    // The text never varies, so that it is prepared once.
+    type QueryId = Rows<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// The statement, which is the same on both.
+macro_rules! insert {
+    ($backend:ty, $connection:ty) => {
+        impl RunQueryDsl<$connection> for Rows<'_> {}
+
+        impl QueryFragment<$backend> for Rows<'_> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                out.push_sql(
+                    "INSERT INTO audit_entries (id, at, user_id, user_name, agent, key_id, action, resource, ip, \
+                     user_agent, request_id, count, status_code, outcome, detail) VALUES ",
+                );
+                let pattern = self.pattern;
+                let mut between = "(";
+                for id in &self.ids {
+                    out.push_sql(std::mem::replace(&mut between, "), ("));
+                    out.push_bind_param::<Binary, _>(id)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<BigInt, _>(&self.at)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Nullable<Binary>, _>(&pattern.user_id)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.user_name)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.agent)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Nullable<Binary>, _>(&pattern.key_id)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.action)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.resource)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Nullable<Text>, _>(&pattern.ip)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.user_agent)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.request_id)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<BigInt, _>(&pattern.count)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Nullable<BigInt>, _>(&pattern.status_code)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Nullable<Text>, _>(&pattern.outcome)?;
+                    out.push_sql(", ");
+                    out.push_bind_param::<Text, _>(&pattern.detail)?;
+                }
+                out.push_sql(")");
+                Ok(())
+            }
+        }
+    };
+}
+
+insert!(Sqlite, SqliteConnection);
+insert!(Pg, PgConnection);
+
+/// Writes rows into the database of this environment for so long, and says how many a second.
+pub(crate) fn raw(seconds: u64) -> Done {
+    line(&rows_a_second(Duration::from_secs(seconds))?.round().to_string());
+    Ok(())
+}
+
+fn rows_a_second(took: Duration) -> Done<f64> {
+    let config = Config::from_environment().tried("reading the configuration")?;
+    match config.database().tried("reading the configuration")? {
+        DatabaseUrl::Sqlite(path) => {
+            let mut conn = SqliteConnection::establish(&path.display().to_string()).tried("opening the database")?;
+            conn.batch_execute("PRAGMA busy_timeout=1000; PRAGMA synchronous=FULL").tried("opening the database")?;
+            let pattern = sql_query(PATTERN).get_result(&mut conn).tried("reading an entry")?;
+            write(&pattern, took, |rows| rows.execute(&mut conn))
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut conn = PgConnection::establish(&url).tried("opening the database")?;
+            conn.batch_execute("SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan")
+                .tried("opening the database")?;
+            let pattern = sql_query(PATTERN).get_result(&mut conn).tried("reading an entry")?;
+            write(&pattern, took, |rows| rows.execute(&mut conn))
+        }
+    }
+}
+
+fn write(pattern: &Pattern, took: Duration, mut insert: impl FnMut(Rows<'_>) -> QueryResult<usize>) -> Done<f64> {
+    let (clock, mut began, mut written) = (Clock::system(), Instant::now(), 0_usize);
+    for commit in 0_usize.. {
+        if commit == WARM_UP {
+            (began, written) = (Instant::now(), 0);
+        }
+        if commit > WARM_UP && began.elapsed() >= took {
+            break;
+        }
+        let at = i64::try_from(clock.now().unix_timestamp_nanos() / 1_000).unwrap_or_default();
+        // In the order of time, as the server's are.
+        let id = |n: usize| ((u128::from(at.cast_unsigned()) << 64) | (commit * ROWS + n) as u128).to_be_bytes();
+        written += insert(Rows { pattern, ids: (0..ROWS).map(id).collect(), at }).tried("writing rows")?;
+    }
+    match written {
+        0 => Err(TaskError::new("no row was written")),
+        rows => Ok(rows as f64 / began.elapsed().as_secs_f64()),
+    }
+}
