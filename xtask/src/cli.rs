@@ -43,6 +43,13 @@ pub(crate) enum Task {
         #[arg(long)]
         seconds: u64,
     },
+    /// Keys that nobody has, for `bench`.
+    #[command(hide = true)]
+    BenchFill {
+        /// How many.
+        #[arg(long)]
+        keys: u64,
+    },
     /// The long runs that `test` leaves out: many more cases, and servers, links and
     /// revocations under faults. Some ten minutes. `KUBEVISION_TEST_SEED` draws the same faults again.
     Faults,
@@ -77,7 +84,7 @@ pub(crate) struct BenchOptions {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keys: u32,
     /// Only measurements whose name contains this: `sqlite` or `postgresql`, then `start`, `load`, `refusals`, `flood`, `bogus`,
-    /// `cluster`, `pages` or `revocations`.
+    /// `cluster`, `pages` or `revocations`; and `many`, ten million keys, which is not measured unless it is named.
     #[arg(long)]
     pub(crate) only: Option<String>,
     /// Servers and load on cores of their own; with two cores and taskset it is so unless refused (`--pin=false`).

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         cli::Task::Bench(options) => bench::run(&options),
         cli::Task::BenchHello { listen } => bench::hello(listen),
         cli::Task::BenchRaw { seconds } => bench::raw(seconds),
+        cli::Task::BenchFill { keys } => bench::fill(keys),
         cli::Task::Faults => faults::run(),
         cli::Task::Tidy => suite::tidy(),
         cli::Task::Openapi => suite::openapi(),

@@ -9,6 +9,7 @@ mod hello;
 mod http;
 mod latencies;
 mod load;
+mod many;
 mod pages;
 mod people;
 mod place;
@@ -20,6 +21,7 @@ mod revocations;
 mod system;
 
 pub(crate) use hello::hello;
+pub(crate) use many::fill;
 pub(crate) use raw::raw;
 
 use crate::{
@@ -45,6 +47,10 @@ use system::{Interrupt, Pins};
 const STARTS: usize = 5;
 /// How long a server is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
+/// How often a page and its call are measured, of which the median is told.
+const TURNS: usize = 3;
+/// How many keys nobody uses there may be beside those that are.
+const MANY: u64 = 10_000_000;
 /// The owners of the keys.
 const USERS: u32 = 100;
 
@@ -83,7 +89,7 @@ impl<'a> Bench<'a> {
         line(&system::machine(&self.pins));
         let (mut speeds, mut bars) = (Vec::new(), Bars::default());
         let wanted = |database: &str| {
-            ["start", "load", "refusals", "flood", "bogus", "cluster", "pages", "revocations"]
+            ["start", "load", "refusals", "flood", "bogus", "cluster", "pages", "many", "revocations"]
                 .iter()
                 .any(|measurement| self.wants(&format!("{database} {measurement}")))
         };
@@ -145,6 +151,10 @@ impl<'a> Bench<'a> {
         }
         for database in databases.iter().filter(|database| self.wants(&format!("{} pages", database.name))) {
             self.pages(database, &mut bars)?;
+        }
+        let named = self.options.only.as_deref().is_some_and(|part| part.contains("many"));
+        for database in databases.iter().filter(|database| named && self.wants(&format!("{} many", database.name))) {
+            self.many(database, &mut bars)?;
         }
         // Last: the keys are used up by it.
         for database in databases.iter().filter(|database| self.wants(&format!("{} revocations", database.name))) {
@@ -257,14 +267,34 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// The load with few keys in the table, and with ten million. Only where it is asked for by name: it takes ten gigabytes.
+    fn many(&self, database: &Database, bars: &mut Bars) -> Done {
+        let load = || -> Done<(Measured, u64)> {
+            let server = self.ready(database)?;
+            progress(&format!("load on {}", database.name));
+            let measured = self.measure(&server, &database.requests)?;
+            thread::sleep(IDLE);
+            let resident = server.resident_kib()?;
+            server.stop()?;
+            Ok((measured, resident))
+        };
+        let few = load()?;
+        let keys = MANY.to_string();
+        self.place.task(&self.pins, database, &self.interrupt, &["bench-fill", "--keys", &keys])?;
+        let many = load()?;
+        bars.many(database.name, &few, &many);
+        Ok(())
+    }
+
     /// Each page beside the call that reads the same.
     fn pages(&self, database: &Database, bars: &mut Bars) -> Done {
         let server = self.ready(database)?;
         for pair in pages::pairs(&server)? {
             progress(&format!("{} on {}", pair.page, database.name));
             let one = |requests| Load { connections: 1, ..self.load_of(&server, requests, 200) }.run(&self.interrupt);
-            let (call, page) = (one(&pair.call)?, one(&pair.asked)?);
-            bars.page(database.name, pair.page, &page, &call);
+            // In turn: a machine that others slow down for a while would else slow down one of the two.
+            let turns = (0..TURNS).map(|_| Ok((one(&pair.asked)?, one(&pair.call)?))).collect::<Done<Vec<_>>>()?;
+            bars.page(database.name, pair.page, &turns);
         }
         server.stop()
     }

@@ -10,6 +10,8 @@ use crate::{
     output::progress,
     suite,
 };
+use kv_server::config::Config;
+use kv_store::DatabaseUrl;
 use serde_json::Value;
 use std::{
     cell::Cell,
@@ -145,6 +147,12 @@ impl Place {
         fs::remove_file(&path).tried("removing a file")?;
         Ok(took[WRITES / 2])
     }
+}
+
+/// The database of this environment, for a task of a measurement.
+pub(super) fn database() -> Done<DatabaseUrl> {
+    let config = Config::from_environment().tried("reading the configuration")?;
+    config.database().tried("reading the configuration")
 }
 
 struct Tasks<'a> {

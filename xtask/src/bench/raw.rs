@@ -3,6 +3,7 @@
 //!
 //! The rows are copies of one that the server wrote, but for their ids and times.
 
+use super::place::database;
 use crate::{
     error::{Done, TaskError, Tried},
     output::line,
@@ -16,7 +17,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
     sqlite::Sqlite,
 };
-use kv_server::{clock::Clock, config::Config};
+use kv_server::clock::Clock;
 use kv_store::DatabaseUrl;
 use std::time::{Duration, Instant};
 
@@ -134,8 +135,7 @@ pub(crate) fn raw(seconds: u64) -> Done {
 }
 
 fn rows_a_second(took: Duration) -> Done<f64> {
-    let config = Config::from_environment().tried("reading the configuration")?;
-    match config.database().tried("reading the configuration")? {
+    match database()? {
         DatabaseUrl::Sqlite(path) => {
             let mut conn = SqliteConnection::establish(&path.display().to_string()).tried("opening the database")?;
             conn.batch_execute("PRAGMA busy_timeout=1000; PRAGMA synchronous=FULL").tried("opening the database")?;
