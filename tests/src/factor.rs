@@ -33,7 +33,7 @@ impl Factor {
         loop {
             let now = app.now();
             // The step before this one counts as well, for as long as this one lasts: not when it is about to end.
-            let earlier = (now.unix_timestamp().rem_euclid(30) < 20).then(|| now - time::Duration::seconds(30));
+            let earlier = (now.unix_timestamp().rem_euclid(30) < 28).then(|| now - time::Duration::seconds(30));
             for at in earlier.into_iter().chain([now]) {
                 let step = at.unix_timestamp() / 30;
                 if self.used.fetch_max(step, Ordering::Relaxed) < step {
