@@ -2,12 +2,13 @@
 
 use super::{
     http,
-    people::{LOOKS, honest, median},
+    people::{Beside, beside},
     process::Server,
     system::{self, Interrupt},
 };
 use crate::error::{Done, TaskError, Tried};
 use std::{
+    cell::Cell,
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -17,29 +18,12 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::LocalSet,
-};
+use tokio::{net::TcpStream, task::LocalSet};
 
 /// Requests a second that are offered.
 const OFFERED: u32 = 20_000;
 /// Those who offer them; each waits for its answer, so that more are offered than the server turns away only if it is slow.
 const FLOODERS: u32 = 512;
-
-/// Times of requests with keys, alone and beside a flood of bogus ones.
-#[derive(Debug)]
-pub(super) struct Bogus {
-    /// The 99th percentile alone, the median of all looks.
-    pub(super) alone: Duration,
-    /// The same beside the flood.
-    pub(super) beside: Duration,
-    /// Bogus requests a second that were answered.
-    pub(super) refused: u64,
-    /// Answers to keys other than 200, and to bogus ones other than 401.
-    pub(super) wrong: u64,
-}
 
 /// Times keys alone and beside a flood of these.
 pub(super) fn flood(
@@ -47,38 +31,30 @@ pub(super) fn flood(
     requests: &Rc<Vec<Vec<u8>>>,
     bogus: &[Vec<u8>],
     interrupt: &Interrupt,
-) -> Done<Bogus> {
-    let (mut wrong, mut alone, mut beside) = (0, Vec::new(), Vec::new());
-    let (told, mut seconds) = (Arc::new(Answers::default()), 0.0);
-    for _ in 0..LOOKS {
-        alone.push(honest(server.address, requests, &mut wrong, interrupt)?);
-        let stop = Arc::new(AtomicBool::new(false));
+) -> Done<Beside> {
+    let (told, took) = (Arc::new(Answers::default()), Cell::new(Duration::ZERO));
+    let mut flooded = beside(server, requests, interrupt, || {
+        let (stop, began) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let flooders = {
             let (address, bogus, stop, told) = (server.address, bogus.to_vec(), stop.clone(), told.clone());
             thread::spawn(move || flooders(address, bogus, &stop, &told))
         };
-        thread::sleep(Duration::from_secs(1));
-        let (before, began) = (told.refused.load(Ordering::Relaxed), Instant::now());
-        let looked = honest(server.address, requests, &mut wrong, interrupt);
-        seconds += began.elapsed().as_secs_f64();
-        told.looked.fetch_add(told.refused.load(Ordering::Relaxed) - before, Ordering::Relaxed);
-        stop.store(true, Ordering::Relaxed);
-        flooders.join().map_err(|_| TaskError::new("a flooder panicked"))??;
-        beside.push(looked?);
-    }
-    Ok(Bogus {
-        alone: median(alone),
-        beside: median(beside),
-        refused: (told.looked.load(Ordering::Relaxed) as f64 / seconds) as u64,
-        wrong: wrong + told.wrong.load(Ordering::Relaxed),
-    })
+        let took = &took;
+        move || {
+            took.set(took.get() + began.elapsed());
+            stop.store(true, Ordering::Relaxed);
+            flooders.join().map_err(|_| TaskError::new("a flooder panicked"))?
+        }
+    })?;
+    flooded.wrong += told.wrong.load(Ordering::Relaxed);
+    let refused = told.refused.load(Ordering::Relaxed) as f64 / took.get().as_secs_f64();
+    flooded.flood = format!("{refused:.0} a second refused");
+    Ok(flooded)
 }
 
 #[derive(Debug, Default)]
 struct Answers {
     refused: AtomicU64,
-    /// Of them, those while somebody looked.
-    looked: AtomicU64,
     wrong: AtomicU64,
 }
 
@@ -112,18 +88,7 @@ async fn flooder(
     let mut buffer = vec![0; 4 * 1024];
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
-        stream.write_all(&bogus[random.below(bogus.len())]).await.tried("sending a request")?;
-        let mut filled = 0;
-        let answer = loop {
-            let read = stream.read(&mut buffer[filled..]).await.tried("reading an answer")?;
-            if read == 0 {
-                return Err(TaskError::new("the server closed a connection in the middle of the flood"));
-            }
-            filled += read;
-            if let Some(answer) = http::scan(&buffer[..filled])? {
-                break answer;
-            }
-        };
+        let answer = http::ask(&mut stream, &bogus[random.below(bogus.len())], &mut buffer).await?;
         told.refused.fetch_add(1, Ordering::Relaxed);
         told.wrong.fetch_add(u64::from(answer.status != 401), Ordering::Relaxed);
     }

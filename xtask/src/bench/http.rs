@@ -1,7 +1,11 @@
 //! As much of HTTP/1.1 as the measurements need: one request as bytes, the end of one answer. Only for our own servers.
 
-use crate::error::TaskError;
+use crate::error::{Done, TaskError, Tried};
 use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// The head of an answer that has arrived in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,24 @@ pub(super) struct Answer {
 pub(super) fn get(address: SocketAddr, path: &str, key: Option<&str>) -> Vec<u8> {
     let credential = key.map(|key| format!("authorization: ApiKey {key}\r\n")).unwrap_or_default();
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: kv-bench/1\r\n{credential}\r\n").into_bytes()
+}
+
+/// Sends a request and reads its answer into `buffer`, which must be longer.
+pub(super) async fn ask(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> Done<Answer> {
+    stream.write_all(request).await.tried("sending a request")?;
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await.tried("reading an answer")?;
+        if read == 0 {
+            return Err(TaskError::new("the server closed a connection in the middle of the load"));
+        }
+        filled += read;
+        match scan(&buffer[..filled])? {
+            Some(answer) if answer.length == filled => return Ok(answer),
+            Some(_) => return Err(TaskError::new("the server sent more than one answer to a request")),
+            None => {}
+        }
+    }
 }
 
 /// Looks whether `bytes` hold a whole answer; `None` while more is to come.

@@ -15,11 +15,7 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::LocalSet,
-};
+use tokio::{net::TcpStream, task::LocalSet};
 
 /// The least a server is warmed up. It goes on until every key was used once.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -189,22 +185,8 @@ async fn client(address: SocketAddr, shared: Rc<Shared>, seed: u64) -> Done {
     let mut buffer = vec![0; ANSWER];
     loop {
         let sent = Instant::now();
-        stream.write_all(shared.pick(&mut random)).await.tried("sending a request")?;
-        let mut filled = 0;
-        let answer = loop {
-            let read = stream.read(&mut buffer[filled..]).await.tried("reading an answer")?;
-            if read == 0 {
-                return Err(TaskError::new("the server closed a connection in the middle of the load"));
-            }
-            filled += read;
-            if let Some(answer) = http::scan(&buffer[..filled])? {
-                break answer;
-            }
-        };
-        if answer.length != filled {
-            return Err(TaskError::new("the server sent more than one answer to a request"));
-        }
-        if !shared.count(sent, Instant::now(), &buffer[..filled], answer.status)? {
+        let answer = http::ask(&mut stream, shared.pick(&mut random), &mut buffer).await?;
+        if !shared.count(sent, Instant::now(), &buffer[..answer.length], answer.status)? {
             return Ok(());
         }
     }

@@ -133,7 +133,7 @@ impl<'a> Bench<'a> {
                 progress(&format!("a flood of sign-ins on {}", database.name));
                 let flooded = people::flood(&server, &database.requests, &self.interrupt)?;
                 server.stop()?;
-                bars.flood(database.name, &flooded);
+                bars.flood(database.name, "sign-ins", &flooded);
             }
         }
         for database in databases.iter().filter(|database| self.wants(&format!("{} bogus", database.name))) {
@@ -255,14 +255,13 @@ impl<'a> Bench<'a> {
     /// Keys beside a flood of those that nobody has: some that cannot be one, and some that could.
     fn bogus(&self, database: &Database, bars: &mut Bars) -> Done {
         let unknown = refusals::unknown_keys()?;
-        let host = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 10_000));
-        let unknown = unknown.iter().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
+        let unknown = unknown.iter().map(|key| place::request(key)).collect();
         for (what, bogus) in [("malformed", vec![malformed(database)?]), ("unknown", unknown)] {
             let server = self.ready(database)?;
             progress(&format!("a flood of {what} keys on {}", database.name));
             let told = bogus::flood(&server, &database.requests, &bogus, &self.interrupt)?;
             server.stop()?;
-            bars.bogus(database.name, what, &told);
+            bars.flood(database.name, &format!("{what} keys"), &told);
         }
         Ok(())
     }

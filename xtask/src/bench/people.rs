@@ -29,22 +29,22 @@ const HONEST: u32 = 200;
 /// How long a look at either lasts.
 const WINDOW: Duration = Duration::from_secs(4);
 /// Looks at each of the two, in turn: one in which the machine itself stood still does not decide.
-pub(super) const LOOKS: usize = 3;
+const LOOKS: usize = 3;
+/// How long a flood has to swell before it is looked at.
+const SWELL: Duration = Duration::from_secs(1);
 /// The password of `admin` in these databases.
 pub(super) const PASSWORD: &str = "only-for-the-benchmark-1";
 
-/// Times of requests with keys, alone and beside a flood of sign-ins.
+/// Times of requests with keys, alone and beside a flood.
 #[derive(Debug)]
-pub(super) struct Flooded {
+pub(super) struct Beside {
     /// The 99th percentile alone, the median of all looks.
     pub(super) alone: Duration,
     /// The same beside the flood.
     pub(super) beside: Duration,
-    /// Sign-ins a second that were answered.
-    pub(super) sign_ins: u64,
-    /// Of them, those whose password was looked at.
-    pub(super) looked_at: u64,
-    /// Answers to keys other than 200.
+    /// What is told of the flood.
+    pub(super) flood: String,
+    /// Answers to keys other than 200, and to the flood other than it should have had.
     pub(super) wrong: u64,
 }
 
@@ -84,40 +84,47 @@ fn post(address: SocketAddr, path: &str, body: &Value, from: Option<u32>) -> Don
     serde_json::from_str(body).tried("reading an answer")
 }
 
-/// Times keys alone and beside a flood of sign-ins with wrong passwords, each from another address and for another name.
-/// The server must believe this machine about addresses.
-pub(super) fn flood(server: &Server, requests: &Rc<Vec<Vec<u8>>>, interrupt: &Interrupt) -> Done<Flooded> {
-    let (mut wrong, mut next) = (0, 0);
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    let told = Arc::new(Answers::default());
+/// Times keys alone and beside a flood, in turn. `flood` begins one, and gives what ends it.
+pub(super) fn beside<E: FnOnce() -> Done>(
+    server: &Server,
+    requests: &Rc<Vec<Vec<u8>>>,
+    interrupt: &Interrupt,
+    mut flood: impl FnMut() -> E,
+) -> Done<Beside> {
+    let (mut wrong, mut alone, mut beside) = (0, Vec::new(), Vec::new());
     for _ in 0..LOOKS {
         alone.push(honest(server.address, requests, &mut wrong, interrupt)?);
+        let end = flood();
+        thread::sleep(SWELL);
+        let looked = honest(server.address, requests, &mut wrong, interrupt);
+        end()?;
+        beside.push(looked?);
+    }
+    let median = |mut looks: Vec<Duration>| {
+        looks.sort_unstable();
+        looks[LOOKS / 2]
+    };
+    Ok(Beside { alone: median(alone), beside: median(beside), flood: String::new(), wrong })
+}
+
+/// Times keys alone and beside a flood of sign-ins with wrong passwords, each from another address and for another name.
+/// The server must believe this machine about addresses.
+pub(super) fn flood(server: &Server, requests: &Rc<Vec<Vec<u8>>>, interrupt: &Interrupt) -> Done<Beside> {
+    let (told, mut next) = (Arc::new(Answers::default()), 0);
+    let mut flooded = beside(server, requests, interrupt, || {
         let stop = Arc::new(AtomicBool::new(false));
         let flooders: Vec<_> = (0..FLOODERS).map(|lane| flooder(server.address, next + lane, &stop, &told)).collect();
         // Names and addresses that none of the last look had.
         next += 1_000 * FLOODERS;
-        thread::sleep(Duration::from_secs(1));
-        let looked = honest(server.address, requests, &mut wrong, interrupt);
-        stop.store(true, Ordering::Relaxed);
-        for flooder in flooders {
-            flooder.join().map_err(|_| TaskError::new("a flooder panicked"))?;
+        move || {
+            stop.store(true, Ordering::Relaxed);
+            flooders.into_iter().try_for_each(|one| one.join().map_err(|_| TaskError::new("a flooder panicked")))
         }
-        beside.push(looked?);
-    }
-    let seconds = LOOKS as u64 * (WINDOW.as_secs() + 1);
-    Ok(Flooded {
-        alone: median(alone),
-        beside: median(beside),
-        sign_ins: told.all.load(Ordering::Relaxed) / seconds,
-        looked_at: told.looked_at.load(Ordering::Relaxed) / seconds,
-        wrong,
-    })
-}
-
-/// The one in the middle of all looks.
-pub(super) fn median(mut looks: Vec<Duration>) -> Duration {
-    looks.sort_unstable();
-    looks[LOOKS / 2]
+    })?;
+    let a_second = |count: &AtomicU64| count.load(Ordering::Relaxed) / (LOOKS as u64 * (WINDOW + SWELL).as_secs());
+    let (sign_ins, looked_at) = (a_second(&told.all), a_second(&told.looked_at));
+    flooded.flood = format!("{sign_ins} sign-ins a second, {looked_at} looked at");
+    Ok(flooded)
 }
 
 #[derive(Debug, Default)]
@@ -147,12 +154,7 @@ fn flooder(address: SocketAddr, first: u32, stop: &Arc<AtomicBool>, told: &Arc<A
 
 /// Requests at a steady pace on one connection; each is timed from when it was due, so that what waits is not forgiven. Gives
 /// the 99th percentile.
-pub(super) fn honest(
-    address: SocketAddr,
-    requests: &[Vec<u8>],
-    wrong: &mut u64,
-    interrupt: &Interrupt,
-) -> Done<Duration> {
+fn honest(address: SocketAddr, requests: &[Vec<u8>], wrong: &mut u64, interrupt: &Interrupt) -> Done<Duration> {
     let mut random = system::Random::new(7);
     let mut stream = TcpStream::connect(address).tried("connecting to the server")?;
     stream.set_nodelay(true).tried("setting up a connection")?;

@@ -115,9 +115,7 @@ impl Place {
         fs::write(&password, super::people::PASSWORD).tried("writing a password")?;
         let password = fs::File::open(&password).tried("reading a password")?;
         tasks.run_with(&["user", "create", "admin", "--role", "admin", "--password-stdin"], password.into())?;
-        // The same bytes go to whichever server; the name of the host is as long as any port's.
-        let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000));
-        let requests = text.lines().map(|key| http::get(host, "/api/v1/clusters", Some(key))).collect();
+        let requests = text.lines().map(request).collect();
         let refused = tasks.refused()?;
         Ok(Database { name, session_name, environment, requests: Rc::new(requests), refused })
     }
@@ -147,6 +145,11 @@ impl Place {
         fs::remove_file(&path).tried("removing a file")?;
         Ok(took[WRITES / 2])
     }
+}
+
+/// The request of the load, with a key. The same bytes go to whichever server; the name of the host is as long as any port's.
+pub(super) fn request(key: &str) -> Vec<u8> {
+    http::get(SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000)), "/api/v1/clusters", Some(key))
 }
 
 /// The database of this environment, for a task of a measurement.

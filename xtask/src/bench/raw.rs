@@ -89,39 +89,27 @@ macro_rules! insert {
                 for id in &self.ids {
                     out.push_sql(std::mem::replace(&mut between, "), ("));
                     out.push_bind_param::<Binary, _>(id)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<BigInt, _>(&self.at)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Nullable<Binary>, _>(&pattern.user_id)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.user_name)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.agent)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Nullable<Binary>, _>(&pattern.key_id)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.action)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.resource)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Nullable<Text>, _>(&pattern.ip)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.user_agent)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.request_id)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<BigInt, _>(&pattern.count)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Nullable<BigInt>, _>(&pattern.status_code)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Nullable<Text>, _>(&pattern.outcome)?;
-                    out.push_sql(", ");
-                    out.push_bind_param::<Text, _>(&pattern.detail)?;
+                    bind!(out: BigInt = self.at, Nullable<Binary> = pattern.user_id, Text = pattern.user_name);
+                    bind!(out: Text = pattern.agent, Nullable<Binary> = pattern.key_id, Text = pattern.action);
+                    bind!(out: Text = pattern.resource, Nullable<Text> = pattern.ip, Text = pattern.user_agent);
+                    bind!(out: Text = pattern.request_id, BigInt = pattern.count);
+                    bind!(out: Nullable<BigInt> = pattern.status_code, Nullable<Text> = pattern.outcome);
+                    bind!(out: Text = pattern.detail);
                 }
                 out.push_sql(")");
                 Ok(())
             }
         }
+    };
+}
+
+/// Values that come after others.
+macro_rules! bind {
+    ($out:ident: $($sql:ty = $value:expr),+) => {
+        $(
+            $out.push_sql(", ");
+            $out.push_bind_param::<$sql, _>(&$value)?;
+        )+
     };
 }
 

@@ -1,6 +1,6 @@
 //! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
 
-use super::{bogus::Bogus, load::Measured, people::Flooded, refusals::Told, revocations::Revoked};
+use super::{load::Measured, people::Beside, refusals::Told, revocations::Revoked};
 use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -207,38 +207,15 @@ impl Bars {
         );
     }
 
-    /// Keys beside a flood of sign-ins.
-    pub(super) fn flood(&mut self, name: &str, flooded: &Flooded) {
+    /// Keys beside a flood of something.
+    pub(super) fn flood(&mut self, name: &str, what: &str, flooded: &Beside) {
         self.wrong_answers += flooded.wrong;
         let (alone, beside) = (flooded.alone, flooded.beside);
         let ratio = beside.as_secs_f64() / alone.as_secs_f64();
         self.bar(
             ratio <= FLOODED,
-            format!("{name}: p99 of a key beside a flood of sign-ins"),
-            format!(
-                "{} to {} alone: {ratio:.1} ({} sign-ins a second, {} looked at)",
-                shown(beside),
-                shown(alone),
-                flooded.sign_ins,
-                flooded.looked_at
-            ),
-            format!("<= {FLOODED:.0} times"),
-        );
-    }
-
-    /// Keys beside a flood of bogus ones.
-    pub(super) fn bogus(&mut self, name: &str, what: &str, bogus: &Bogus) {
-        self.wrong_answers += bogus.wrong;
-        let ratio = bogus.beside.as_secs_f64() / bogus.alone.as_secs_f64();
-        self.bar(
-            ratio <= FLOODED,
-            format!("{name}: p99 of a key beside a flood of {what} keys"),
-            format!(
-                "{} to {} alone: {ratio:.1} ({} a second refused)",
-                shown(bogus.beside),
-                shown(bogus.alone),
-                bogus.refused
-            ),
+            format!("{name}: p99 of a key beside a flood of {what}"),
+            format!("{} to {} alone: {ratio:.1} ({})", shown(beside), shown(alone), flooded.flood),
             format!("<= {FLOODED:.0} times"),
         );
     }

@@ -122,7 +122,8 @@ impl Batcher {
         async move { brought.decision().await }
     }
 
-    /// Brings one request to the database, whose word comes by this way or by itself. Whoever drops what is returned has given up: then it may be left out.
+    /// Brings one request to the database, whose word comes by this way or by itself. Whoever drops what is returned has
+    /// given up: then it may be left out.
     pub fn bring(&self, request: Request, way: Option<Replies>) -> Brought {
         let (reply, answer) = oneshot::channel();
         let wakes = {

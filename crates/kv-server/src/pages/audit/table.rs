@@ -46,11 +46,7 @@ fn row(reader: &Reader, entry: &AuditRecord) -> Markup {
                 (entry.resource)
                 @if let Some(name) = &entry.resource_name { " " span.dim { (name) } }
             }
-            td.dim data-label=(t.place) {
-                @if let Some(cluster) = &entry.cluster { (cluster) }
-                @if entry.cluster.is_some() && entry.namespace.is_some() { " / " }
-                @if let Some(namespace) = &entry.namespace { (namespace) }
-            }
+            td.dim data-label=(t.place) { (place(entry)) }
             td.mono data-label=(t.status) { @if let Some(status) = entry.status_code { (status) } }
             td data-label=(t.outcome) {
                 (outcome(entry.outcome))
@@ -60,9 +56,12 @@ fn row(reader: &Reader, entry: &AuditRecord) -> Markup {
     }
 }
 
-fn place(entry: &AuditRecord) -> String {
-    let parts = [&entry.cluster, &entry.namespace];
-    parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" / ")
+fn place(entry: &AuditRecord) -> Markup {
+    html! {
+        @if let Some(cluster) = &entry.cluster { (cluster) }
+        @if entry.cluster.is_some() && entry.namespace.is_some() { " / " }
+        @if let Some(namespace) = &entry.namespace { (namespace) }
+    }
 }
 
 fn outcome(outcome: Outcome) -> Markup {
@@ -94,7 +93,7 @@ pub(super) fn facts(reader: &Reader, entry: &AuditRecord) -> Markup {
         (t.action, code(&entry.action)),
         (t.resource, code(&entry.resource)),
         (t.name, entry.resource_name.as_deref().map_or(html! {}, code)),
-        (t.place, html! { (place(entry)) }),
+        (t.place, place(entry)),
         (t.status, entry.status_code.map_or(html! {}, |status| code(&status.to_string()))),
         (
             t.count,
