@@ -19,6 +19,7 @@ use crate::{
     patience,
     replicas::Replicas,
     seal::Sealer,
+    strangers::Strangers,
     streams::Streams,
     upstreams::Discoveries,
     uses::Uses,
@@ -112,6 +113,8 @@ pub struct App {
     pub limiter: Limiter,
     /// How often addresses come.
     pub visitors: Visitors,
+    /// Addresses that show what is refused.
+    pub strangers: Strangers,
     /// Last uses of keys.
     pub uses: Uses,
     /// What clusters are known to serve.
@@ -168,6 +171,7 @@ impl App {
             sealer: Sealer::new(&keys.sealing),
             limiter: Limiter::new(config.limits(), store.clone()),
             visitors: Visitors::default(),
+            strangers: Strangers::new(config.unknown_rate_limit),
             uses: Uses::default(),
             discoveries: Discoveries::default(),
             streams: Streams::default(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -71,6 +72,9 @@ pub struct Config {
     /// Each user's rate limit.
     #[serde(default, deserialize_with = "parsed")]
     pub rate_limit: RateLimit,
+    /// How often an address may show credentials that are refused before those that are not known are no longer looked up.
+    #[serde(default = "unknown_rate_limit", deserialize_with = "parsed")]
+    pub unknown_rate_limit: RateLimit,
     /// Whether the contexts of `KUBECONFIG` are registered as clusters at start.
     #[serde(default)]
     pub register_contexts: bool,
@@ -140,6 +144,13 @@ fn live() -> Environment {
 
 fn default_log() -> String {
     "info,actix_server=warn,actix_http::h1::dispatcher=off".into()
+}
+
+/// Far more than lost keys of a large installation behind one address, and a twentieth of what a server could look up.
+fn unknown_rate_limit() -> RateLimit {
+    const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60_000).unwrap();
+    const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+    RateLimit::On { per_minute: PER_MINUTE, burst: BURST }
 }
 
 fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {

@@ -6,7 +6,7 @@
 use crate::{
     admission::Replies,
     app::App,
-    auth::{self, NotPresented, Presented},
+    auth::{self, Authority, NotPresented, Presented},
     broken::Rule,
     caller::Caller,
     ended,
@@ -15,6 +15,7 @@ use crate::{
     pages::{self, Kept},
     paths, patience,
     problem::{self, Format},
+    report::report,
     routes::{Access, Found},
     visitors,
 };
@@ -32,10 +33,10 @@ use actix_web::{
 };
 use futures_util::FutureExt;
 use kv_authz::{
-    Actor, EntryId,
-    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+    EntryId,
+    audit::{Event, Finish, Origin, Target},
 };
-use kv_store::{Credential, admission::Request, points::Point};
+use kv_store::{Credential, points::Point};
 use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
@@ -90,6 +91,7 @@ pub async fn run(
     );
     let reply = Reply { id, format: found.format, stay: by_tls.then_some(app.config.hsts_seconds) };
     let address = (found.format == Format::Page).then(|| request.uri().clone());
+    let from = origin.ip;
     let presented = match found.access {
         Access::Public | Access::Visit => None,
         Access::Credential => {
@@ -97,6 +99,12 @@ pub async fn run(
             Some(auth::present(values, app.config.environment, &app.tokens))
         }
         Access::Page => Some(pages::present(request.request())),
+    };
+    let shown = matches!(presented, Some(Ok(_)));
+    let refused = |status: StatusCode| {
+        if let Some(address) = from.filter(|_| shown && status == StatusCode::UNAUTHORIZED) {
+            app.strangers.refused(address);
+        }
     };
     let answered = match presented {
         None => {
@@ -111,6 +119,7 @@ pub async fn run(
     };
     answered
         .map(|response| {
+            refused(response.status());
             let kept = || Kept::of_request(response.request());
             let elsewhere = address.as_ref().and_then(|address| pages::elsewhere(response.response(), address, kept()));
             let mut response = match elsewhere {
@@ -123,6 +132,7 @@ pub async fn run(
         })
         .map_err(|error| {
             let response = error.error_response();
+            refused(response.status());
             let elsewhere = address.as_ref().and_then(|address| pages::elsewhere(&response, address, None));
             let mut response = elsewhere.unwrap_or(response);
             dress(response.headers_mut(), reply);
@@ -140,9 +150,9 @@ async fn private(
     reply: Reply,
     origin: Origin,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let shown = presented.is_ok();
+    let (shown, way) = (presented.is_ok(), request.app_data::<Replies>());
     let entered = match presented {
-        Ok(presented) => enter(app, request.app_data().cloned(), presented, reply.id, &origin).await,
+        Ok(presented) => enter(app, way.cloned(), presented, reply.id, &origin).await,
         Err(NotPresented::Missing) => Err(Failure::Unauthorized { reason: None }),
         Err(NotPresented::Ambiguous) => Err(Failure::invalid(
             "two_credentials",
@@ -153,7 +163,7 @@ async fn private(
         Ok(caller) => caller,
         Err(failure) => {
             // Boxed, as all that is seldom run: what waits for an admitted request is allocated for each, and stays small.
-            let failure = Box::pin(report(app, failure, reply.id, origin, shown)).await;
+            let failure = Box::pin(report((app, way.cloned()), failure, reply.id, origin, shown)).await;
             return Ok(request.into_response(reply.answer(&failure)));
         }
     };
@@ -218,8 +228,12 @@ async fn enter(
         }
         return Err(Failure::Unavailable { step: "this server's lease has run out", source: None });
     }
-    let Some(authority) = app.authorities.get(&presented).await? else {
-        return Err(Failure::Unauthorized { reason: None });
+    let authority = match app.authorities.cached(&presented) {
+        Some(known) => known,
+        None => {
+            // Boxed, so that those who are known do not carry it along.
+            Box::pin(look_up(app, &presented, origin)).await?
+        }
     };
     // Before admission: either that sees a revocation, or the revocation sees this request.
     let guard = app.in_flight.enter(authority.credential, authority.owner.id);
@@ -235,6 +249,17 @@ async fn enter(
         (_, None) => {}
     }
     Ok(Caller::new((app.clone(), way), presented, authority, guard, id, origin.clone()))
+}
+
+/// Looks a credential up that nobody here knows yet, unless too many that were good for nothing have come from there.
+async fn look_up(app: &App, presented: &Presented, origin: &Origin) -> Result<Arc<Authority>, Failure> {
+    let looked_at = origin.ip.map_or(Ok(()), |address| app.strangers.may_look_up(address));
+    looked_at.map_err(|soon| Failure::Throttled { wait: soon.retry_after.try_into().unwrap_or_default() })?;
+    let found = app.authorities.load(presented).await?.ok_or(Failure::Unauthorized { reason: None })?;
+    if let Some(address) = origin.ip {
+        app.strangers.found(address);
+    }
+    Ok(found)
 }
 
 /// A caller's request: limited, handled and put on record.
@@ -295,36 +320,6 @@ async fn put_on_record(caller: &Caller, done: Finish) -> Result<(), Failure> {
         return caller.put_on_record(done).await;
     }
     tokio::time::timeout(patience::FAREWELL, caller.put_on_record(done)).await.unwrap_or(Ok(()))
-}
-
-/// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
-/// one, many may be one entry.
-async fn report(app: &Arc<App>, failure: Failure, id: EntryId, origin: Origin, shown: bool) -> Failure {
-    if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
-        return failure;
-    }
-    let (address, code) = (origin.ip, failure.code());
-    let request = || {
-        let entry = Entry {
-            id,
-            actor: Actor::anonymous(),
-            event: Event::AuthRefuse,
-            target: Target::default(),
-            origin,
-            detail: Detail::none(),
-        };
-        let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, code));
-        Request { entry, basis: None, finish: Some(finish), count: 1, audited: true }
-    };
-    let batcher = match app.batcher() {
-        Ok(batcher) => batcher,
-        Err(stopped) => return stopped,
-    };
-    let recorded = match shown {
-        true => batcher.admit(request()).await.map(drop),
-        false => app.refusals.report(batcher, address, code, request).await,
-    };
-    recorded.err().map_or(failure, Into::into)
 }
 
 /// Gives an error's answer its final form, now that the request's id is known.

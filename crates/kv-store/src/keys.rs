@@ -2,6 +2,7 @@
 
 use crate::{
     audit::Occasion,
+    backend::AnyConn,
     basis::{ActError, Basis, Credential, Never, confirm},
     cuts::{self, Cut},
     error::Result,
@@ -261,48 +262,21 @@ impl Store {
         page: PageRequest,
         now: OffsetDateTime,
     ) -> Result<Page<KeyRecord>> {
-        let at = micros(now);
-        self.read(|conn| {
-            let mut query = api_keys::table
-                .left_join(api_key_uses::table.on(api_key_uses::key_id.eq(api_keys::id)))
-                .filter(api_keys::user_id.eq(bytes(owner)))
-                .filter(api_keys::id.lt(page.below()))
-                .order(api_keys::id.desc())
-                .limit(page.rows())
-                .select(columns!())
-                .into_boxed();
-            query = match filter {
-                KeyFilter::All => query,
-                KeyFilter::Revoked => query.filter(api_keys::revoked_at.is_not_null()),
-                KeyFilter::NotRevoked => query.filter(api_keys::revoked_at.is_null()),
-                KeyFilter::Live => query
-                    .filter(api_keys::revoked_at.is_null())
-                    .filter(api_keys::expired_seen_at.is_null())
-                    .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at))),
-                KeyFilter::Expired => query
-                    .filter(api_keys::revoked_at.is_null())
-                    .filter(api_keys::expired_seen_at.is_not_null().or(api_keys::expires_at.le(at))),
-            };
-            let rows: Vec<Columns> = query.load(conn)?;
-            let items = rows.into_iter().map(record).collect::<Result<Vec<_>>>()?;
-            Ok(page.page(items, |key| key.id.uuid()))
-        })
+        self.read(|conn| page_of_keys(conn, owner, filter, page, now))
     }
 
-    /// How many keys a user has, by state.
+    /// The same, and how many keys the user has in each state.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn count_keys(&self, owner: UserId, now: OffsetDateTime) -> Result<KeyCounts> {
-        // In Diesel's own words, for what is told in SQL is prepared anew each time.
-        let over = api_keys::expired_seen_at.is_not_null().or(api_keys::expires_at.le(micros(now)));
-        let expired = count(case_when(api_keys::revoked_at.is_null().and(over), 1.into_sql::<BigInt>()));
-        self.read(|conn| {
-            let theirs = api_keys::table.filter(api_keys::user_id.eq(bytes(owner)));
-            let (all, revoked, expired): (i64, i64, i64) =
-                theirs.select((count_star(), count(api_keys::revoked_at), expired)).get_result(conn)?;
-            Ok(KeyCounts { live: all - revoked - expired, expired, revoked })
-        })
+    pub fn survey_keys(
+        &self,
+        owner: UserId,
+        filter: KeyFilter,
+        page: PageRequest,
+        now: OffsetDateTime,
+    ) -> Result<(Page<KeyRecord>, KeyCounts)> {
+        self.read(|conn| Ok((page_of_keys(conn, owner, filter, page, now)?, count_keys(conn, owner, now)?)))
     }
 
     /// One key.
@@ -321,6 +295,49 @@ impl Store {
                 .transpose()
         })
     }
+}
+
+fn page_of_keys(
+    conn: &mut AnyConn,
+    owner: UserId,
+    filter: KeyFilter,
+    page: PageRequest,
+    now: OffsetDateTime,
+) -> Result<Page<KeyRecord>> {
+    let at = micros(now);
+    let mut query = api_keys::table
+        .left_join(api_key_uses::table.on(api_key_uses::key_id.eq(api_keys::id)))
+        .filter(api_keys::user_id.eq(bytes(owner)))
+        .filter(api_keys::id.lt(page.below()))
+        .order(api_keys::id.desc())
+        .limit(page.rows())
+        .select(columns!())
+        .into_boxed();
+    query = match filter {
+        KeyFilter::All => query,
+        KeyFilter::Revoked => query.filter(api_keys::revoked_at.is_not_null()),
+        KeyFilter::NotRevoked => query.filter(api_keys::revoked_at.is_null()),
+        KeyFilter::Live => query
+            .filter(api_keys::revoked_at.is_null())
+            .filter(api_keys::expired_seen_at.is_null())
+            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at))),
+        KeyFilter::Expired => query
+            .filter(api_keys::revoked_at.is_null())
+            .filter(api_keys::expired_seen_at.is_not_null().or(api_keys::expires_at.le(at))),
+    };
+    let rows: Vec<Columns> = query.load(conn)?;
+    let items = rows.into_iter().map(record).collect::<Result<Vec<_>>>()?;
+    Ok(page.page(items, |key| key.id.uuid()))
+}
+
+fn count_keys(conn: &mut AnyConn, owner: UserId, now: OffsetDateTime) -> Result<KeyCounts> {
+    // In Diesel's own words, for what is told in SQL is prepared anew each time.
+    let over = api_keys::expired_seen_at.is_not_null().or(api_keys::expires_at.le(micros(now)));
+    let expired = count(case_when(api_keys::revoked_at.is_null().and(over), 1.into_sql::<BigInt>()));
+    let theirs = api_keys::table.filter(api_keys::user_id.eq(bytes(owner)));
+    let (all, revoked, expired): (i64, i64, i64) =
+        theirs.select((count_star(), count(api_keys::revoked_at), expired)).get_result(conn)?;
+    Ok(KeyCounts { live: all - revoked - expired, expired, revoked })
 }
 
 type Revocation = (

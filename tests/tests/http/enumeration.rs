@@ -16,7 +16,7 @@ on_both!(
 );
 
 /// A well-formed key that nobody was given.
-fn stranger() -> String {
+pub(crate) fn stranger() -> String {
     ApiKey::generate(Environment::Live, &mut Random::system()).unwrap().expose().to_owned()
 }
 

@@ -1,5 +1,6 @@
-//! Rate limits: one bucket a user, whatever they call with.
+//! Rate limits: one bucket a user, whatever they call with; and one an address, for what nobody has.
 
+use crate::enumeration::stranger;
 use kv_tests::{Backend, TestApp, on_both};
 
 on_both!(
@@ -7,6 +8,7 @@ on_both!(
     attack_208_many_at_once_are_not_more,
     attack_218_a_request_over_the_limit_is_on_record_as_denied,
     attempts_to_sign_in_are_limited_by_address,
+    credentials_from_an_address_that_shows_many_nobody_has_are_no_longer_looked_up,
     roles_and_users_have_limits_of_their_own,
     attack_208_servers_on_one_postgresql_share_the_bucket,
     attack_194_only_a_named_proxy_says_who_comes,
@@ -95,6 +97,48 @@ async fn attempts_to_sign_in_are_limited_by_address(backend: Backend) {
         }
     }
     assert!(refused >= 20, "{refused} of sixty were told to wait");
+}
+
+async fn credentials_from_an_address_that_shows_many_nobody_has_are_no_longer_looked_up(backend: Backend) {
+    const HERE: &str = "192.0.2.1";
+    let settings = [("KUBEVISION_UNKNOWN_RATE_LIMIT", "1/m,burst=5"), ("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1")];
+    let app = TestApp::with(backend, &settings).await;
+    let (_, session, known) = app.someone("ann", "dev", None).await;
+    let [fresh, revoked, later] =
+        [app.key(&session, "fresh").await, app.key(&session, "revoked").await, app.key(&session, "later").await];
+    app.revoke(&session, &revoked).await.expect(204);
+    let show = async |key: &str, from: &str| {
+        let request = app.get("/api/v1/clusters").header("authorization", format!("ApiKey {key}"));
+        request.header("x-forwarded-for", from).send().await
+    };
+    show(&known.text, HERE).await.expect(200);
+    // What was revoked counts like what nobody ever had: nothing is learnt from when it is no longer looked at.
+    for n in 0..6 {
+        let key = if n % 2 == 0 { stranger() } else { revoked.text.clone() };
+        show(&key, HERE).await.expect(401);
+    }
+    for key in [stranger(), revoked.text.clone(), fresh.text.clone()] {
+        let refused = show(&key, HERE).await.expect(429);
+        assert_eq!(refused.code(), "too_many_attempts");
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert_eq!(refused.header("ratelimit"), "", "it says nothing of anybody's limit");
+    }
+    // Whoever was here before goes on, what is no key is refused as ever, and elsewhere nobody notices.
+    show(&known.text, HERE).await.expect(200);
+    show("kv_live_x", HERE).await.expect(401);
+    show(&fresh.text, "192.0.2.2").await.expect(200);
+    show(&fresh.text, HERE).await.expect(200);
+    // Each is on record before its answer, whether it was looked up or not.
+    let denied = app.audit("action=auth.refuse").await;
+    let counted = |status: u64| -> u64 {
+        let those = denied.iter().filter(|entry| entry["status_code"].as_u64() == Some(status) && entry["ip"] == HERE);
+        those.map(|entry| entry["count"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((counted(401), counted(429)), (4, 3));
+    // Three seconds after the last of these the address is not suspected any more.
+    tokio::time::sleep(std::time::Duration::from_millis(3_100)).await;
+    show(&later.text, HERE).await.expect(200);
 }
 
 async fn roles_and_users_have_limits_of_their_own(backend: Backend) {

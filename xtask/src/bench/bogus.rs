@@ -9,7 +9,7 @@ use super::{
 use crate::error::{Done, TaskError, Tried};
 use std::{
     cell::Cell,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -23,7 +23,7 @@ use tokio::{net::TcpStream, task::LocalSet};
 /// Requests a second that are offered.
 const OFFERED: u32 = 20_000;
 /// Those who offer them; each waits for its answer, so that more are offered than the server turns away only if it is slow.
-const FLOODERS: u32 = 512;
+const FLOODERS: u32 = 1_024;
 
 /// Times keys alone and beside a flood of these.
 pub(super) fn flood(
@@ -47,14 +47,24 @@ pub(super) fn flood(
         }
     })?;
     flooded.wrong += told.wrong.load(Ordering::Relaxed);
-    let refused = told.refused.load(Ordering::Relaxed) as f64 / took.get().as_secs_f64();
-    flooded.flood = format!("{refused:.0} a second refused");
+    let a_second = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / took.get().as_secs_f64();
+    let (refused, turned_away) = (a_second(&told.refused), a_second(&told.turned_away));
+    flooded.flood = format!("{refused:.0} a second refused, {turned_away:.0} not looked at");
     Ok(flooded)
+}
+
+/// A request as a proxy hands it on that stands before the server.
+pub(super) fn from(mut request: Vec<u8>, address: Ipv4Addr) -> Vec<u8> {
+    request.truncate(request.len().saturating_sub(2));
+    request.extend_from_slice(format!("x-forwarded-for: {address}\r\n\r\n").as_bytes());
+    request
 }
 
 #[derive(Debug, Default)]
 struct Answers {
     refused: AtomicU64,
+    /// Told that too many came from their address.
+    turned_away: AtomicU64,
     wrong: AtomicU64,
 }
 
@@ -89,8 +99,12 @@ async fn flooder(
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
         let answer = http::ask(&mut stream, &bogus[random.below(bogus.len())], &mut buffer).await?;
-        told.refused.fetch_add(1, Ordering::Relaxed);
-        told.wrong.fetch_add(u64::from(answer.status != 401), Ordering::Relaxed);
+        let count = match answer.status {
+            401 => &told.refused,
+            429 => &told.turned_away,
+            _ => &told.wrong,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

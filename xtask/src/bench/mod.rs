@@ -35,6 +35,7 @@ use place::{Database, Place};
 use process::Server;
 use report::{Bare, Bars, Speed};
 use std::{
+    net::Ipv4Addr,
     os::unix::process::CommandExt,
     process::Command,
     rc::Rc,
@@ -117,7 +118,10 @@ impl<'a> Bench<'a> {
         self.load(&databases, &mut speeds, &mut bars)?;
         for database in &databases {
             if self.wants(&format!("{} refusals", database.name)) {
-                let server = self.ready(database)?;
+                // All from one address, and far more than one may show: the time of a look-up is what is asked.
+                let mut environment = database.environment.clone();
+                environment.push(("KUBEVISION_UNKNOWN_RATE_LIMIT", "off".to_owned()));
+                let server = Server::ready_with(&self.place, &self.pins, &environment)?;
                 progress(&format!("timing refusals on {}", database.name));
                 let told = refusals::measure(server.address, &database.refused, &self.interrupt)?;
                 server.stop()?;
@@ -254,14 +258,20 @@ impl<'a> Bench<'a> {
 
     /// Keys beside a flood of those that nobody has: some that cannot be one, and some that could.
     fn bogus(&self, database: &Database, bars: &mut Bars) -> Done {
-        let unknown = refusals::unknown_keys()?;
-        let unknown = unknown.iter().map(|key| place::request(key)).collect();
-        for (what, bogus) in [("malformed", vec![malformed(database)?]), ("unknown", unknown)] {
+        let (keys, elsewhere) = (refusals::unknown_keys()?, Ipv4Addr::new(10, 0, 0, 0));
+        let unknown = |from: &dyn Fn(u32) -> Ipv4Addr| -> Vec<Vec<u8>> {
+            keys.iter().zip(0..).map(|(key, n)| bogus::from(place::request(key), from(n))).collect()
+        };
+        for (what, bogus) in [
+            ("malformed keys", vec![bogus::from(malformed(database)?, elsewhere)]),
+            ("unknown keys", unknown(&|_| elsewhere)),
+            ("unknown keys from 512 addresses", unknown(&|n| Ipv4Addr::from_bits(elsewhere.to_bits() + n))),
+        ] {
             let server = self.ready(database)?;
-            progress(&format!("a flood of {what} keys on {}", database.name));
+            progress(&format!("a flood of {what} on {}", database.name));
             let told = bogus::flood(&server, &database.requests, &bogus, &self.interrupt)?;
             server.stop()?;
-            bars.flood(database.name, &format!("{what} keys"), &told);
+            bars.flood(database.name, what, &told);
         }
         Ok(())
     }

@@ -44,9 +44,9 @@ impl Server {
         let mut command = pins.server(&place.server);
         command.env_clear().envs(environment.iter().cloned());
         command.env("KUBEVISION_LISTEN", address.to_string()).env("KUBEVISION_METRICS_LISTEN", metrics.to_string());
-        // On, and never the reason for an answer.
-        // Whoever floods says that they come from many addresses.
+        // Whoever floods says from which addresses they come.
         command.env("KUBEVISION_TRUSTED_PROXIES", "127.0.0.1");
+        // On, and never the reason for an answer.
         command.env("KUBEVISION_RATE_LIMIT", "6000000/m,burst=1000000");
         Self::spawn(command, address, place.log())
     }

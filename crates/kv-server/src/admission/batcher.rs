@@ -111,14 +111,18 @@ impl Batcher {
         Ok(Self { lanes: lanes.collect::<Result<_, _>>()?, shared, store: store.clone() })
     }
 
-    /// Brings one request to the database, and gives what waits for its word.
+    /// Brings one request to the database, and gives what waits for its word, which comes by this way or by itself.
     ///
     /// The request is in the queue when this returns, and no part of what waits: that is copied from hand to hand.
     ///
     /// # Errors
     /// [`Unanswered`]: the request must go no further.
-    pub fn admit(&self, request: Request) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
-        let mut brought = self.bring(request, None);
+    pub fn admit(
+        &self,
+        request: Request,
+        way: Option<Replies>,
+    ) -> impl Future<Output = Result<Decision, Unanswered>> + use<> {
+        let mut brought = self.bring(request, way);
         async move { brought.decision().await }
     }
 

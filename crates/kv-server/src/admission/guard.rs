@@ -113,7 +113,7 @@ impl Guard {
     /// # Errors
     /// Why it was cut.
     pub async fn unless_revoked<T>(&self, work: impl Future<Output = T>) -> Result<T, Interruption> {
-        let (mut work, mut interrupted) = (pin!(work), pin!(self.interrupted()));
+        let (mut work, mut revoked) = (pin!(work), pin!(self.revoked()));
         poll_fn(|context| {
             if let Some(why) = self.interruption() {
                 return Poll::Ready(Err(why));
@@ -121,8 +121,9 @@ impl Guard {
             // Work that is done at once need not be told of anything.
             match work.as_mut().poll(context) {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
-                // Asked after the step, which may have said that it reaches into a cluster.
-                Poll::Pending => interrupted.as_mut().poll(context).map(Err),
+                // Asked after the step, which may have said that it reaches into a cluster. Where nobody has marked a lapse
+                // yet, whatever wakes the work finds it above.
+                Poll::Pending => revoked.as_mut().poll(context).map(|()| Err(self.why())),
             }
         })
         .await
@@ -196,7 +197,7 @@ impl std::fmt::Debug for Guard {
 
 impl Place {
     fn is_cut(&self) -> bool {
-        self.slot.mark.token.is_cancelled() || self.own.get().is_some_and(|own| own.mark.token.is_cancelled())
+        self.slot.mark.is_set() || self.own.get().is_some_and(|own| own.mark.is_set())
     }
 
     /// Resolves when it is cut, with its slot or alone.

@@ -28,11 +28,14 @@ pub(super) struct Mark {
 
 impl Mark {
     pub(super) fn set(&self, why: Interruption) {
-        if !self.token.is_cancelled() {
-            // Of two at once the first says why.
-            let _ = self.why.set(why);
-        }
+        // Of two the first says why.
+        let _ = self.why.set(why);
         self.token.cancel();
+    }
+
+    /// Whether it is set: without the lock that the token takes to say so.
+    pub(super) fn is_set(&self) -> bool {
+        self.why.get().is_some()
     }
 
     /// Why it was set, if it was by itself.

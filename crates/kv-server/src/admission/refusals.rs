@@ -5,15 +5,19 @@
 //! Never here: a key that somebody might have. It is looked up, and its refusal goes the way of every request with a key,
 //! in the same time.
 
-use super::Batcher;
+use super::{Batcher, Replies};
 use crate::patience::Unanswered;
 use kv_store::admission::Request;
 use parking_lot::Mutex;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// How long those wait, at most, who come after one was written. Whoever sends many has time.
 const GATHER: Duration = Duration::from_millis(10);
+/// How many are told at once, and how long the others wait for their turn: a flood's answers leave room between them for
+/// everybody else, threads that wait for the same core included.
+const AT_ONCE: usize = 32;
+const TURN: Duration = Duration::from_millis(1);
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +66,7 @@ impl Refusals {
     /// [`Unanswered`]: it is not known to be on disk.
     pub async fn report(
         self: &Arc<Self>,
-        batcher: Arc<Batcher>,
+        (batcher, way): (Arc<Batcher>, Option<Replies>),
         address: Option<IpAddr>,
         code: &'static str,
         request: impl FnOnce() -> Request,
@@ -78,7 +82,8 @@ impl Refusals {
                     open.insert(subject, Gathered::default());
                     drop(open);
                     // A task of its own: the one who began it may hang up.
-                    drop(tokio::spawn(write(Writing { refusals: self.clone(), subject, over: false }, batcher, first)));
+                    let writing = Writing { refusals: self.clone(), subject, over: false };
+                    drop(tokio::spawn(write(writing, batcher, way, first)));
                     told
                 }
             }
@@ -117,17 +122,21 @@ impl Drop for Writing {
     }
 }
 
-async fn write(mut writing: Writing, batcher: Arc<Batcher>, first: Gathered) {
+async fn write(mut writing: Writing, batcher: Arc<Batcher>, way: Option<Replies>, first: Gathered) {
     let mut next = Some(first);
     while let Some(Gathered { request: Some(request), waiting }) = next {
-        if batcher.admit(request).await.is_ok() {
-            for tell in waiting {
+        let gathered = Instant::now() + GATHER;
+        if batcher.admit(request, way.clone()).await.is_ok() {
+            for (told, tell) in waiting.into_iter().enumerate() {
                 // Who has hung up need not be told.
                 let _ = tell.send(());
+                if told % AT_ONCE == AT_ONCE - 1 {
+                    tokio::time::sleep(TURN).await;
+                }
             }
         }
         // The first is answered at once; a flood is not.
-        tokio::time::sleep(GATHER).await;
+        tokio::time::sleep_until(gathered).await;
         next = writing.next();
     }
 }

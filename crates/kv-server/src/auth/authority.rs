@@ -117,11 +117,16 @@ impl Authorities {
     /// # Errors
     /// [`StoreError`].
     pub async fn get(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
-        if let Some(authority) = self.cache.get(presented) {
-            return Ok(Some(authority));
+        match self.cached(presented) {
+            Some(authority) => Ok(Some(authority)),
+            None => self.load(presented).await,
         }
-        // Boxed, so that those who are known do not carry it along.
-        Box::pin(self.load(presented)).await
+    }
+
+    /// The same without looking it up.
+    #[must_use]
+    pub fn cached(&self, presented: &Presented) -> Option<Arc<Authority>> {
+        self.cache.get(presented)
     }
 
     /// Reads the authority again.
@@ -144,7 +149,11 @@ impl Authorities {
         self.cache.clear();
     }
 
-    async fn load(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
+    /// Looks a credential up, whatever is known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
         let (store, wanted, timeline) = (self.store.clone(), presented.clone(), self.store.timeline());
         let read = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match wanted {

@@ -79,10 +79,7 @@ pub async fn survey_user_api_keys(
 
 async fn survey(acting: &Acting<'_>, owner: UserId, filter: KeyFilter, page: PageRequest) -> Result<Overview, Failure> {
     let now = acting.occasion.now;
-    let read = move |store: &kv_store::Store| {
-        Ok::<_, kv_store::StoreError>((store.list_keys(owner, filter, page, now)?, store.count_keys(owner, now)?))
-    };
-    let (keys, counts) = acting.app.with_store(read).await?;
+    let (keys, counts) = acting.app.with_store(move |store| store.survey_keys(owner, filter, page, now)).await?;
     let page = Page { items: keys.items.into_iter().map(|key| listed(acting, key)).collect(), next: keys.next };
     Ok(Overview { page, counts })
 }

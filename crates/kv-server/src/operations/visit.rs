@@ -126,7 +126,7 @@ impl Visit<'_> {
         let entry = self.entry(event, user);
         let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
         let batcher = self.app.batcher()?;
-        batcher.admit(request).await?;
+        batcher.admit(request, None).await?;
         Ok(())
     }
 }

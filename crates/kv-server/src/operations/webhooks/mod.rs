@@ -102,7 +102,7 @@ fn entry(visit: &Visit<'_>, actor: Actor, event: Event, target: Target) -> Entry
 /// Puts a question on record that no credential of ours stands behind.
 async fn record(visit: &Visit<'_>, entry: Entry, finish: Finish) -> Result<(), Failure> {
     let request = Request { entry, basis: None, finish: Some(finish), count: 1, audited: true };
-    match visit.app.batcher()?.admit(request).await?.verdict {
+    match visit.app.batcher()?.admit(request, None).await?.verdict {
         Verdict::Admitted => Ok(()),
         Verdict::Refused(_) | Verdict::Stale => {
             Err(Failure::Internal { step: "putting a cluster's question on record", source: None })

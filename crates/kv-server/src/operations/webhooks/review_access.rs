@@ -151,7 +151,7 @@ async fn decide(
     let entry = Entry { detail, ..entry(visit, principal.actor(), Event::KubernetesAccessReview, target) };
     let basis = Some(authority.basis(Some(clusters.version)));
     let request = Request { entry, basis, finish: Some(finish), count: 1, audited: true };
-    let verdict = app.batcher()?.admit(request).await?.verdict;
+    let verdict = app.batcher()?.admit(request, None).await?.verdict;
     match (verdict, guard.interruption()) {
         (Verdict::Stale, _) => Ok(None),
         (Verdict::Admitted, None) => Ok(Some(opinion)),
@@ -249,7 +249,7 @@ async fn lives_in_namespaces(
             let entry = Entry { detail, ..entry(visit, actor, Event::KubernetesAccessReview, target) };
             let basis = Some(authority.basis(Some(clusters.version)));
             let request = Request { entry, basis, finish: None, count: 1, audited: false };
-            match visit.app.batcher()?.admit(request).await?.verdict {
+            match visit.app.batcher()?.admit(request, None).await?.verdict {
                 Verdict::Admitted => {}
                 Verdict::Refused(_) => return Ok(Known::Refused),
                 Verdict::Stale => return Ok(Known::Stale),

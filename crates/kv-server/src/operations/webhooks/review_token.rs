@@ -53,7 +53,7 @@ pub async fn review_token(visit: &Visit<'_>, asker: &Asker, token: &SecretString
         let entry = entry(visit, principal.actor(), Event::KubernetesTokenReview, target());
         let basis = Some(authority.basis(Some(clusters.version)));
         let request = Request { entry, basis, finish: Some(finish), count: 1, audited: true };
-        let decision = app.batcher()?.admit(request).await?;
+        let decision = app.batcher()?.admit(request, None).await?;
         match decision.verdict {
             Verdict::Admitted => {
                 if let Credential::Key(key) = authority.credential {

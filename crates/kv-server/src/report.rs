@@ -1,0 +1,47 @@
+//! The report on a request that nobody is named for, because its credential was refused: on disk before its answer.
+//!
+//! Nothing is refused here.
+
+use crate::{admission::Replies, app::App, failure::Failure};
+use kv_authz::{
+    Actor, EntryId,
+    audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
+};
+use kv_store::admission::Request;
+use std::sync::Arc;
+
+/// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
+/// one, or that were not looked up, many may be one entry.
+pub(crate) async fn report(
+    (app, way): (&Arc<App>, Option<Replies>),
+    failure: Failure,
+    id: EntryId,
+    origin: Origin,
+    shown: bool,
+) -> Failure {
+    if matches!(failure, Failure::Unavailable { .. } | Failure::Internal { .. }) {
+        return failure;
+    }
+    let (address, code) = (origin.ip, failure.code());
+    let request = || {
+        let entry = Entry {
+            id,
+            actor: Actor::anonymous(),
+            event: Event::AuthRefuse,
+            target: Target::default(),
+            origin,
+            detail: Detail::none(),
+        };
+        let finish = Finish::with_status(failure.status()).because(Detail::none().with(Fact::Code, code));
+        Request { entry, basis: None, finish: Some(finish), count: 1, audited: true }
+    };
+    let batcher = match app.batcher() {
+        Ok(batcher) => batcher,
+        Err(stopped) => return stopped,
+    };
+    let recorded = match shown {
+        true if matches!(failure, Failure::Unauthorized { .. }) => batcher.admit(request(), way).await.map(drop),
+        _ => app.refusals.report((batcher, way), address, code, request).await,
+    };
+    recorded.err().map_or(failure, Into::into)
+}
