@@ -147,7 +147,7 @@ impl Caller {
         let clusters = self.0.app.clusters().await?;
         Ok(View {
             principal: authority.principal(&self.0.origin.user_agent),
-            basis: authority.basis(Some(clusters.version)),
+            basis: authority.basis(&clusters),
             clusters,
         })
     }

@@ -146,10 +146,10 @@ fn default_log() -> String {
     "info,actix_server=warn,actix_http::h1::dispatcher=off".into()
 }
 
-/// Far more than lost keys of a large installation behind one address, and a twentieth of what a server could look up.
+/// More than lost keys of a large installation behind one address, and a thirtieth of what a server could look up.
 fn unknown_rate_limit() -> RateLimit {
-    const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60_000).unwrap();
-    const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+    const PER_MINUTE: NonZeroU32 = NonZeroU32::new(18_000).unwrap();
+    const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
     RateLimit::On { per_minute: PER_MINUTE, burst: BURST }
 }
 

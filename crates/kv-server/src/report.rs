@@ -2,13 +2,22 @@
 //!
 //! Nothing is refused here.
 
-use crate::{admission::Replies, app::App, failure::Failure};
+use crate::{
+    admission::{Replies, Subject},
+    app::App,
+    failure::Failure,
+};
 use kv_authz::{
     Actor, EntryId,
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::admission::Request;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long refusals are gathered, at most, of those who show no key.
+const NOBODY: Duration = Duration::from_millis(10);
+/// The same of suspects, of whom many may share a flood: each address has an entry of its own.
+const SUSPECTS: Duration = Duration::from_millis(100);
 
 /// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
 /// one, or that were not looked up, many may be one entry.
@@ -23,6 +32,7 @@ pub(crate) async fn report(
         return failure;
     }
     let (address, code) = (origin.ip, failure.code());
+    let gather = if matches!(failure, Failure::Throttled { .. }) { SUSPECTS } else { NOBODY };
     let request = || {
         let entry = Entry {
             id,
@@ -41,7 +51,7 @@ pub(crate) async fn report(
     };
     let recorded = match shown {
         true if matches!(failure, Failure::Unauthorized { .. }) => batcher.admit(request(), way).await.map(drop),
-        _ => app.refusals.report((batcher, way), address, code, request).await,
+        _ => app.refusals.report((batcher, way), Subject { address, code, gather }, request).await,
     };
     recorded.err().map_or(failure, Into::into)
 }

@@ -46,6 +46,8 @@ pub struct KeyAuthority {
     pub user_version: i64,
     /// The version of the owner's role, if it is a custom one.
     pub role_version: Option<i64>,
+    /// The primary it was read from, for [`Basis::timeline`](crate::Basis::timeline).
+    pub timeline: i64,
 }
 
 /// What a session stands for.
@@ -59,6 +61,8 @@ pub struct SessionAuthority {
     pub user_version: i64,
     /// The version of their role, if it is a custom one.
     pub role_version: Option<i64>,
+    /// The primary it was read from, for [`Basis::timeline`](crate::Basis::timeline).
+    pub timeline: i64,
     /// Their second factor. A code shown later than this says makes only refusals out of date.
     pub factor: SecondFactor,
     /// When it ends by itself, unless it is renewed.
@@ -79,7 +83,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn key_authority(&self, digest: &KeyDigest) -> Result<Option<KeyAuthority>> {
-        self.read(|conn| key_authority(conn, &digest.to_bytes()))
+        let timeline = self.timeline();
+        self.read(|conn| key_authority(conn, &digest.to_bytes(), timeline))
     }
 
     /// The authority of a key by its id, for who was told the id and not the key.
@@ -87,10 +92,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn key_authority_by_id(&self, key: KeyId) -> Result<Option<KeyAuthority>> {
+        let timeline = self.timeline();
         self.read(|conn| {
             let row = api_keys::table.filter(api_keys::id.eq(bytes(key)));
             let digest: Option<Vec<u8>> = row.select(api_keys::digest).get_result(conn).optional()?;
-            digest.map_or(Ok(None), |digest| key_authority(conn, &digest))
+            digest.map_or(Ok(None), |digest| key_authority(conn, &digest, timeline))
         })
     }
 
@@ -99,7 +105,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn session_authority(&self, session: SessionId) -> Result<Option<SessionAuthority>> {
-        self.read(|conn| session_authority(conn, session))
+        let timeline = self.timeline();
+        self.read(|conn| session_authority(conn, session, timeline))
     }
 
     /// The authority of a session by the digest of one of its opaque tokens, whatever the state of either.
@@ -107,10 +114,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn session_authority_by_token(&self, digest: &[u8]) -> Result<Option<SessionAuthority>> {
+        let timeline = self.timeline();
         self.read(|conn| {
             let token = refresh_tokens::table.find(digest).select(refresh_tokens::session_id);
             let session: Option<Vec<u8>> = token.get_result(conn).optional()?;
-            session.map_or(Ok(None), |session| session_authority(conn, id(&session)?))
+            session.map_or(Ok(None), |session| session_authority(conn, id(&session)?, timeline))
         })
     }
 
@@ -146,7 +154,7 @@ impl Store {
     }
 }
 
-fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<SessionAuthority>> {
+fn session_authority(conn: &mut AnyConn, session: SessionId, timeline: i64) -> Result<Option<SessionAuthority>> {
     let row = sessions::table
         .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
         .left_join(second_factors::table.on(second_factors::user_id.eq(sessions::user_id)))
@@ -166,10 +174,10 @@ fn session_authority(conn: &mut AnyConn, session: SessionId) -> Result<Option<Se
         Some(_) => SecondFactor::Enrolled { shown_at: maybe_time(shown_at)? },
     };
     let expires_at = time(expires_at)?;
-    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, factor, expires_at }))
+    Ok(Some(SessionAuthority { id: session, owner, user_version, role_version, timeline, factor, expires_at }))
 }
 
-fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthority>> {
+fn key_authority(conn: &mut AnyConn, digest: &[u8], timeline: i64) -> Result<Option<KeyAuthority>> {
     let row = api_keys::table
         .inner_join(users::table.left_join(roles::table.on(roles::id.eq(users::role))))
         .filter(api_keys::digest.eq(digest))
@@ -190,7 +198,7 @@ fn key_authority(conn: &mut AnyConn, digest: &[u8]) -> Result<Option<KeyAuthorit
     let role_version = role.3;
     let (owner, user_version) = owner(conn, columns, role)?;
     let expires_at = maybe_time(expires_at)?;
-    Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at, owner, user_version, role_version }))
+    Ok(Some(KeyAuthority { id: id(&key)?, name, expires_at, owner, user_version, role_version, timeline }))
 }
 
 fn owner(

@@ -204,7 +204,7 @@ impl r2d2::ManageConnection for Manager {
         if !self.newest.see(timeline) {
             return Err(ConnectionError::BadConnection(timeline::replaced().to_string()));
         }
-        Ok(Pooled { conn, broken: false, timeline, standings: Standings::default() })
+        Ok(Pooled { conn, broken: false, timeline, standings: Standings::on(timeline) })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ConnectionError> {

@@ -8,6 +8,7 @@ use crate::{
     row::{bytes, micros},
     schema::{api_keys, roles, sessions, users},
     store::AsStoreError,
+    timeline,
     users::hold_role,
 };
 use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, PgConnection, QueryDsl, RunQueryDsl, SqliteConnection};
@@ -36,6 +37,9 @@ pub struct Basis {
     pub role_version: Option<i64>,
     /// The version of the list of clusters that was read; none if it played no part.
     pub clusters_version: Option<i64>,
+    /// The primary that all of it was read from, by its number: on another, the same versions may be those of other rights. 0 on
+    /// SQLite.
+    pub timeline: i64,
 }
 
 /// Why an act was not done. `E` is what the act's own rules say.
@@ -144,7 +148,6 @@ macro_rules! standing {
                         users::deleted_at,
                         users::version,
                     ))
-                    // Not `first`: SQLite plans a statement with a bound LIMIT anew at every use.
                     .get_result::<Columns>(conn)
                     .optional()?
                     .map(|(revoked, seen, expires_at, disabled, deleted, version)| Standing {
@@ -213,8 +216,8 @@ pub(crate) fn confirm<E>(conn: &mut AnyConn, basis: Option<&Basis>, now: OffsetD
     };
     let standing = standing(conn, basis)?;
     match Standing::verdict(standing, basis, clusters, micros(now)) {
-        Verdict::Admitted => Ok(()),
-        Verdict::Stale => Err(ActError::Stale),
+        Verdict::Admitted if timeline::of(conn)? == basis.timeline => Ok(()),
+        Verdict::Admitted | Verdict::Stale => Err(ActError::Stale),
         Verdict::Refused(reason) => Err(ActError::Unusable(reason)),
     }
 }

@@ -53,6 +53,8 @@ pub struct ClusterRecord {
 pub struct ClusterList {
     /// The version, for [`Basis::clusters_version`].
     pub version: i64,
+    /// The primary it was read from, for [`Basis::timeline`].
+    pub timeline: i64,
     /// The clusters by name.
     pub clusters: Vec<ClusterRecord>,
 }
@@ -230,6 +232,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn list_clusters(&self) -> Result<ClusterList> {
+        let timeline = self.timeline();
         self.read(|conn| {
             let version = version(conn)?;
             let rows = clusters::table
@@ -240,7 +243,7 @@ impl Store {
                 let (id, created_at) = (id(&bytes)?, time(created)?);
                 Ok(ClusterRecord { id, name, server, created_at, impersonate: impersonate != 0 })
             });
-            Ok(ClusterList { version, clusters: clusters.collect::<Result<_>>()? })
+            Ok(ClusterList { version, timeline, clusters: clusters.collect::<Result<_>>()? })
         })
     }
 

@@ -121,7 +121,14 @@ impl Store {
         self.read(|conn| {
             let mut dead = Vec::new();
             for &credential in credentials {
-                let basis = Basis { credential, user, user_version: 0, role_version: None, clusters_version: None };
+                let basis = Basis {
+                    credential,
+                    user,
+                    user_version: 0,
+                    role_version: None,
+                    clusters_version: None,
+                    timeline: 0,
+                };
                 if Standing::refuses(standing(conn, &basis)?.as_ref(), micros(now)).is_some() {
                     dead.push(credential);
                 }

@@ -20,5 +20,5 @@ pub use in_flight::{InFlight, Reaching};
 pub use lease::{Cover, GONE_AFTER, Lease, RENEW_EVERY, Term};
 pub use marks::{Interruption, Marked};
 pub use outcomes::Outcomes;
-pub use refusals::Refusals;
+pub use refusals::{Refusals, Subject};
 pub use replies::Replies;

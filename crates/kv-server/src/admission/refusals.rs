@@ -12,8 +12,6 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// How long those wait, at most, who come after one was written. Whoever sends many has time.
-const GATHER: Duration = Duration::from_millis(10);
 /// How many are told at once, and how long the others wait for their turn: a flood's answers leave room between them for
 /// everybody else, threads that wait for the same core included.
 const AT_ONCE: usize = 32;
@@ -21,9 +19,13 @@ const TURN: Duration = Duration::from_millis(1);
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Subject {
-    address: Option<IpAddr>,
-    code: &'static str,
+pub struct Subject {
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+    /// Why it is refused.
+    pub code: &'static str,
+    /// How long those wait, at most, who come after one was written. Whoever sends many has time.
+    pub gather: Duration,
 }
 
 /// Those who wait for one entry, and the entry: the first one's.
@@ -59,19 +61,16 @@ impl std::fmt::Debug for Refusals {
 }
 
 impl Refusals {
-    /// Puts a refusal on record that comes from an address, `code` being its reason, alone or with others of its kind; the
-    /// request is made for the first of them alone.
+    /// Puts a refusal on record, alone or with others of its subject; the request is made for the first of them alone.
     ///
     /// # Errors
     /// [`Unanswered`]: it is not known to be on disk.
     pub async fn report(
         self: &Arc<Self>,
         (batcher, way): (Arc<Batcher>, Option<Replies>),
-        address: Option<IpAddr>,
-        code: &'static str,
+        subject: Subject,
         request: impl FnOnce() -> Request,
     ) -> Result<(), Unanswered> {
-        let subject = Subject { address, code };
         let told = {
             let mut open = self.0.lock();
             match open.get_mut(&subject) {
@@ -125,12 +124,15 @@ impl Drop for Writing {
 async fn write(mut writing: Writing, batcher: Arc<Batcher>, way: Option<Replies>, first: Gathered) {
     let mut next = Some(first);
     while let Some(Gathered { request: Some(request), waiting }) = next {
-        let gathered = Instant::now() + GATHER;
+        let gathered = Instant::now() + writing.subject.gather;
+        // No more turns than it was gathered for: more would come meanwhile than are told.
+        let turns = writing.subject.gather.as_millis() / TURN.as_millis();
+        let at_once = waiting.len().checked_div(usize::try_from(turns).unwrap_or(0)).unwrap_or(0).max(AT_ONCE);
         if batcher.admit(request, way.clone()).await.is_ok() {
             for (told, tell) in waiting.into_iter().enumerate() {
                 // Who has hung up need not be told.
                 let _ = tell.send(());
-                if told % AT_ONCE == AT_ONCE - 1 {
+                if told % at_once == at_once - 1 {
                     tokio::time::sleep(TURN).await;
                 }
             }

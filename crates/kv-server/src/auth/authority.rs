@@ -4,7 +4,7 @@
 use super::Presented;
 use crate::{agent, patience};
 use kv_authz::{Owner, Principal, SecondFactor};
-use kv_store::{Basis, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
+use kv_store::{Basis, ClusterList, Credential, KeyAuthority, SessionAuthority, Store, StoreError};
 use quick_cache::sync::Cache;
 use std::{fmt, sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -23,6 +23,8 @@ pub struct Authority {
     pub user_version: i64,
     /// The version of their role, if it is a custom one.
     pub role_version: Option<i64>,
+    /// The primary that both were read from.
+    timeline: i64,
     /// The second factor of a session's person.
     factor: SecondFactor,
     /// When it expires, if it does; a session may be renewed before. Admission judges; this ends what is under way by then.
@@ -49,15 +51,17 @@ impl Authority {
         }
     }
 
-    /// What a decision on this authority is based on.
+    /// What a decision on this authority and these clusters is based on.
     #[must_use]
-    pub fn basis(&self, clusters_version: Option<i64>) -> Basis {
+    pub fn basis(&self, clusters: &ClusterList) -> Basis {
         Basis {
             credential: self.credential,
             user: self.owner.id,
             user_version: self.user_version,
             role_version: self.role_version,
-            clusters_version,
+            clusters_version: Some(clusters.version),
+            // Where they differ, neither is the one that all of it was read from: the older one finds itself replaced.
+            timeline: self.timeline.min(clusters.timeline),
         }
     }
 }
@@ -69,6 +73,7 @@ impl From<KeyAuthority> for Authority {
             owner: key.owner,
             user_version: key.user_version,
             role_version: key.role_version,
+            timeline: key.timeline,
             factor: SecondFactor::Missing,
             expires_at: key.expires_at,
             key_name: Some(key.name),
@@ -84,6 +89,7 @@ impl From<SessionAuthority> for Authority {
             owner: session.owner,
             user_version: session.user_version,
             role_version: session.role_version,
+            timeline: session.timeline,
             factor: session.factor,
             expires_at: Some(session.expires_at),
             key_name: None,

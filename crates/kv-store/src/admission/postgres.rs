@@ -25,6 +25,9 @@ use std::{borrow::Cow, collections::HashSet};
 #[diesel(postgres_type(name = "admission_line"))]
 struct AdmissionLine;
 
+/// A version that no user has: what was read elsewhere is not what this primary would have said.
+const NEVER: i64 = -1;
+
 /// A request, as the statement takes it.
 #[derive(Debug)]
 struct Line<'a> {
@@ -48,7 +51,10 @@ impl<'a> Line<'a> {
         Self {
             kind,
             credential,
-            user_version: request.basis.map_or(0, |basis| basis.user_version),
+            user_version: request.basis.map_or(0, |basis| match standings.are_of(&basis) {
+                true => basis.user_version,
+                false => NEVER,
+            }),
             clusters_version: request.basis.and_then(|basis| basis.clusters_version),
             role_version: request.basis.and_then(|basis| basis.role_version),
             good_until: request.basis.as_ref().and_then(|basis| standings.good_until(basis)),

@@ -69,7 +69,10 @@ fn judge(
         Some(standing) => (standing.gone.is_some(), standing.expires_at),
         None => (false, None),
     };
-    let verdict = Standing::verdict(standing, basis, clusters_version, now);
+    let verdict = match Standing::verdict(standing, basis, clusters_version, now) {
+        Verdict::Admitted if !standings.are_of(basis) => Verdict::Stale,
+        verdict => verdict,
+    };
     match verdict {
         Verdict::Admitted => standings.note(basis, expires_at.unwrap_or(i64::MAX)),
         Verdict::Refused(Unusable::Expired) if !seen => mark_expired(conn, basis.credential, now)?,
@@ -85,6 +88,7 @@ const NOBODY: Basis = Basis {
     user_version: 0,
     role_version: None,
     clusters_version: None,
+    timeline: 0,
 };
 
 fn mark_expired(conn: &mut AnyConn, credential: Credential, now: i64) -> Result<()> {

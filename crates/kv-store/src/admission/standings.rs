@@ -22,14 +22,25 @@ struct Found {
 }
 
 /// What a connection found. It leads to one primary for as long as it lives, so that no other's numbers are taken for these.
-#[derive(Default)]
 pub(crate) struct Standings {
+    /// The primary's number.
+    timeline: i64,
     /// The number at which it was found.
     revision: i64,
     found: HashMap<Credential, Found>,
 }
 
 impl Standings {
+    /// Of a connection to this primary, which has not found anything yet.
+    pub(crate) fn on(timeline: i64) -> Self {
+        Self { timeline, revision: 0, found: HashMap::new() }
+    }
+
+    /// Whether a basis was read from the primary that this connection leads to.
+    pub(super) fn are_of(&self, basis: &Basis) -> bool {
+        basis.timeline == self.timeline
+    }
+
     /// The number at which everything here was found.
     pub(super) fn revision(&self) -> i64 {
         self.revision
@@ -39,7 +50,7 @@ impl Standings {
     pub(super) fn good_until(&self, basis: &Basis) -> Option<i64> {
         let found = self.found.get(&basis.credential)?;
         let same = found.user_version == basis.user_version && found.role_version == basis.role_version;
-        same.then_some(found.until)
+        (same && self.are_of(basis)).then_some(found.until)
     }
 
     /// Takes note of the number as the database has it, and forgets what was found at another.
@@ -72,12 +83,13 @@ mod tests {
             user_version,
             role_version: None,
             clusters_version: None,
+            timeline: 1,
         }
     }
 
     #[test]
     fn what_was_found_counts_until_the_number_moves() {
-        let mut standings = Standings::default();
+        let mut standings = Standings::on(1);
         standings.at(7);
         standings.note(&basis(1, 3), 50);
         standings.note(&basis(2, 3), i64::MAX);
@@ -85,6 +97,7 @@ mod tests {
         assert_eq!(standings.good_until(&basis(2, 3)), Some(i64::MAX));
         assert_eq!(standings.good_until(&basis(1, 4)), None, "decided on other rights");
         assert_eq!(standings.good_until(&Basis { role_version: Some(1), ..basis(1, 3) }), None);
+        assert_eq!(standings.good_until(&Basis { timeline: 2, ..basis(1, 3) }), None, "read from another primary");
         standings.at(7);
         assert!(standings.good_until(&basis(1, 3)).is_some());
         // Back as well: a number may only be the same.
@@ -94,7 +107,7 @@ mod tests {
 
     #[test]
     fn it_does_not_grow_beyond_its_most() {
-        let mut standings = Standings::default();
+        let mut standings = Standings::on(1);
         for n in 0..=MOST as u64 {
             let credential = Credential::Key(KeyId::from_parts(n, [0; 10]));
             standings.note(&Basis { credential, ..basis(1, 1) }, i64::MAX);

@@ -70,6 +70,10 @@ fn each_verdict_leaves_what_it_should(backend: Backend) {
         (deleted_session, refused(Unusable::OwnerDeleted)),
         (Basis { user_version: alive.user_version + 1, ..alive }, Verdict::Stale),
         (Basis { user_version: alive.user_version - 1, ..alive }, Verdict::Stale),
+        // The same versions, but of what another primary said; and what is refused is refused, whoever said what.
+        (Basis { timeline: alive.timeline + 1, ..alive }, Verdict::Stale),
+        (Basis { timeline: alive.timeline - 1, ..alive_session }, Verdict::Stale),
+        (Basis { timeline: alive.timeline - 1, ..revoked_basis }, refused(Unusable::Revoked)),
     ];
     for together in [true, false] {
         let batch: Vec<Request> = cases.iter().map(|(basis, _)| request(Some(*basis))).collect();

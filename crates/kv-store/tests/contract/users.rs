@@ -308,6 +308,7 @@ fn a_credential_that_died_acts_no_more(backend: Backend) {
     let act = |basis: Basis| disable(&world, Some(&basis), &world.read(bob));
     let stale = Basis { user_version: basis.user_version - 1, ..basis };
     assert!(matches!(act(stale), Err(ActError::Stale)));
+    assert!(matches!(act(Basis { timeline: basis.timeline - 1, ..basis }), Err(ActError::Stale)));
     let clusters = world.store.list_clusters().unwrap().version;
     assert!(matches!(act(Basis { clusters_version: Some(clusters + 1), ..basis }), Err(ActError::Stale)));
     let unknown = Basis { credential: kv_store::Credential::Key(id()), ..basis };

@@ -168,6 +168,7 @@ impl World {
             user_version: user.version,
             role_version: None,
             clusters_version: None,
+            timeline: self.store.timeline(),
         };
         (session.id, basis)
     }
@@ -181,6 +182,7 @@ impl World {
             user_version: authority.user_version,
             role_version: authority.role_version,
             clusters_version: None,
+            timeline: authority.timeline,
         }
     }
 

@@ -149,7 +149,7 @@ async fn decide(
         }
     };
     let entry = Entry { detail, ..entry(visit, principal.actor(), Event::KubernetesAccessReview, target) };
-    let basis = Some(authority.basis(Some(clusters.version)));
+    let basis = Some(authority.basis(clusters));
     let request = Request { entry, basis, finish: Some(finish), count: 1, audited: true };
     let verdict = app.batcher()?.admit(request, None).await?.verdict;
     match (verdict, guard.interruption()) {
@@ -247,7 +247,7 @@ async fn lives_in_namespaces(
             let (detail, target) = told(asker, asked);
             let actor = authority.principal("").actor();
             let entry = Entry { detail, ..entry(visit, actor, Event::KubernetesAccessReview, target) };
-            let basis = Some(authority.basis(Some(clusters.version)));
+            let basis = Some(authority.basis(clusters));
             let request = Request { entry, basis, finish: None, count: 1, audited: false };
             match visit.app.batcher()?.admit(request, None).await?.verdict {
                 Verdict::Admitted => {}

@@ -51,7 +51,7 @@ pub async fn review_token(visit: &Visit<'_>, asker: &Asker, token: &SecretString
             None => Failure::from(Denied::Hidden).finish(),
         };
         let entry = entry(visit, principal.actor(), Event::KubernetesTokenReview, target());
-        let basis = Some(authority.basis(Some(clusters.version)));
+        let basis = Some(authority.basis(&clusters));
         let request = Request { entry, basis, finish: Some(finish), count: 1, audited: true };
         let decision = app.batcher()?.admit(request, None).await?;
         match decision.verdict {
