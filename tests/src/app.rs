@@ -105,6 +105,7 @@ impl TestApp {
             ("KUBEVISION_DATABASE_URL".into(), database.url_text()),
             ("KUBEVISION_ADMIN_PASSWORD".into(), PASSWORD.into()),
             ("KUBEVISION_RATE_LIMIT".into(), "off".into()),
+            ("KUBEVISION_UNKNOWN_RATE_LIMIT".into(), "off".into()),
             ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES".into(), "127.0.0.1".into()),
         ];
         all.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));

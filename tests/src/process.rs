@@ -39,8 +39,9 @@ impl Process {
     /// Where it cannot be started.
     #[must_use]
     pub fn start(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (address, metrics) = (free(), free());
+        // Both at once, so that they are two.
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, metrics] = free.map(|listener| listener.local_addr().unwrap());
         let mut command = Command::new(program);
         command.env_clear().current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("KUBEVISION_LISTEN", address.to_string()).env("KUBEVISION_METRICS_LISTEN", metrics.to_string());
@@ -59,6 +60,28 @@ impl Process {
             })
         });
         Self { child, address, words, readers: readers.into() }
+    }
+
+    /// Starts a program and waits until it answers. On other addresses once more where somebody took one of its own meanwhile:
+    /// every connection that a test makes has a port, and it may be this.
+    ///
+    /// # Panics
+    /// Where it cannot be started or does not answer.
+    pub async fn serving(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        loop {
+            let mut process = Self::start(program, folder, variables);
+            let deadline = Instant::now() + PATIENCE;
+            while !process.has_ended() && Instant::now() < deadline {
+                if std::net::TcpStream::connect(process.address).is_ok() {
+                    return process;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Its last words are still read.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let words = process.words();
+            assert!(words.contains("Address already in use"), "it does not listen: {words}");
+        }
     }
 
     /// Waits until it answers.

@@ -160,13 +160,14 @@ impl World {
             ("KUBEVISION_DATABASE_URL", place.url.as_str()),
             ("KUBEVISION_CLUSTERS__ALLOWED_ADDRESSES", "127.0.0.1"),
             ("KUBEVISION_RATE_LIMIT", "off"),
+            // Whoever tries revoked keys has the same address as everybody else.
+            ("KUBEVISION_UNKNOWN_RATE_LIMIT", "off"),
         ];
         let trial = place.trial.lock().unwrap().clone();
         variables.extend(trial.iter().map(|(name, value)| (*name, value.as_str())));
         let usual = self.program.lock().unwrap().clone();
         let program = if trial.is_empty() { usual } else { ON_TRIAL.to_owned() };
-        let mut process = Process::start(&program, self.app.folder(), &variables);
-        process.serves().await;
+        let process = Process::serving(&program, self.app.folder(), &variables).await;
         place.clients.lead_to(process.address);
         *place.address.lock().unwrap() = process.address;
         *place.process.lock().unwrap() = Some(process);

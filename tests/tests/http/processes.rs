@@ -93,6 +93,7 @@ fn attack_250_a_wrong_setting_stops_the_start_with_a_clear_message() {
         for (name, value, told) in [
             ("KUBEVISION_LISTN", "127.0.0.1:1", "listn"),
             ("KUBEVISION_RATE_LIMIT", "fast", "rate limit"),
+            ("KUBEVISION_UNKNOWN_RATE_LIMIT", "10", "rate limit"),
             ("KUBEVISION_ENVIRONMENT", "staging", "environment"),
             ("KUBEVISION_DATABASE_URL", "mysql://x:hunter2@y", "sqlite://"),
             ("KUBEVISION_DATABASE_URL_FILE", "/nowhere", "KUBEVISION_DATABASE_URL_FILE"),

@@ -23,7 +23,7 @@ use tokio::{net::TcpStream, task::LocalSet};
 /// Requests a second that are offered.
 const OFFERED: u32 = 20_000;
 /// Those who offer them; each waits for its answer, so that more are offered than the server turns away only if it is slow.
-const FLOODERS: u32 = 4_096;
+const FLOODERS: u32 = 1_024;
 
 /// Times keys alone and beside a flood of these.
 pub(super) fn flood(
