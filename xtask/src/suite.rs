@@ -136,12 +136,7 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
         (Some(_), false) => {
             return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
         }
-        (None, true) => {
-            // One more than there are cores: many tests wait for a time to pass, or for another process.
-            let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
-            let threads = format!("--test-threads={threads}");
-            cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast", &threads], environment)?;
-        }
+        (None, true) => cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"], environment)?,
         (None, false) => {
             cargo(root, &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"], environment)?;
         }
