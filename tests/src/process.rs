@@ -70,17 +70,13 @@ impl Process {
     pub async fn serving(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
         loop {
             let mut process = Self::start(program, folder, variables);
-            let deadline = Instant::now() + PATIENCE;
-            while !process.has_ended() && Instant::now() < deadline {
-                if std::net::TcpStream::connect(process.address).is_ok() {
-                    return process;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            if process.listens().await {
+                return process;
             }
             // Its last words are still read.
             tokio::time::sleep(Duration::from_millis(100)).await;
             let words = process.words();
-            assert!(words.contains("Address already in use"), "it does not listen: {words}");
+            assert!(words.contains("Address already in use"), "it ended: {words}");
         }
     }
 
@@ -89,12 +85,20 @@ impl Process {
     /// # Panics
     /// If it does not.
     pub async fn serves(&mut self) {
+        assert!(self.listens().await, "it ended: {}", self.words());
+    }
+
+    /// Waits until it answers, or has ended without.
+    async fn listens(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(self.address).is_err() {
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.words());
+            if self.has_ended() {
+                return false;
+            }
             assert!(Instant::now() < deadline, "it does not listen: {}", self.words());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        true
     }
 
     /// Whether it has ended.

@@ -19,20 +19,21 @@ use std::{
 struct Table(Box<[InMemoryState]>);
 
 impl StateStore for Table {
-    type Key = usize;
+    /// A hash.
+    type Key = u64;
 
-    fn measure_and_replace<T, F, E>(&self, key: &usize, f: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, key: &u64, f: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        self.0[*key % self.0.len()].measure_and_replace(&NotKeyed::NonKey, f)
+        let bucket = usize::try_from(*key % self.0.len() as u64).unwrap_or(0);
+        self.0[bucket].measure_and_replace(&NotKeyed::NonKey, f)
     }
 }
 
 /// How often addresses come.
 pub(crate) struct Buckets {
-    limiter: RateLimiter<usize, Table, DefaultClock>,
-    number: usize,
+    limiter: RateLimiter<u64, Table, DefaultClock>,
     limit: RateLimit,
     /// Two buckets an address: whoever shares one with a stranger hardly shares the other with one too.
     hashers: [RandomState; 2],
@@ -52,7 +53,6 @@ impl Buckets {
         let (quota, clock) = (Quota::per_minute(per_minute).allow_burst(burst), DefaultClock::default());
         Self {
             limiter: RateLimiter::new(quota, table, clock.clone()),
-            number: number.max(1),
             limit: RateLimit::On { per_minute, burst },
             hashers: [RandomState::new(), RandomState::new()],
             clock,
@@ -66,10 +66,7 @@ impl Buckets {
     pub(crate) fn take(&self, address: IpAddr) -> Result<(), Exhausted> {
         let household = household(address);
         // Both are asked, so that neither spares what the other has taken.
-        let [one, other] = self.hashers.each_ref().map(|hasher| {
-            let bucket = usize::try_from(hasher.hash_one(household) % self.number as u64).unwrap_or(0);
-            self.limiter.check_key(&bucket)
-        });
+        let [one, other] = self.hashers.each_ref().map(|hasher| self.limiter.check_key(&hasher.hash_one(household)));
         match (one, other) {
             (Err(one), Err(other)) => {
                 let now = self.clock.now();

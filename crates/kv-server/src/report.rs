@@ -12,13 +12,13 @@ use kv_authz::{
     audit::{Detail, Entry, Event, Fact, Finish, Origin, Target},
 };
 use kv_store::admission::Request;
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU16, sync::Arc};
 
-/// How long refusals are gathered, at most, of those who show no key.
-const NOBODY: Duration = Duration::from_millis(10);
+/// For how many turns, of a millisecond each, refusals are gathered at most of those who show no key.
+const NOBODY: NonZeroU16 = NonZeroU16::new(10).unwrap();
 /// The same of suspects, of whom many may share a flood: each address has an entry of its own. They are told to come again in a
 /// second at the soonest, and spend it here.
-const SUSPECTS: Duration = Duration::from_secs(1);
+const SUSPECTS: NonZeroU16 = NonZeroU16::new(1_000).unwrap();
 
 /// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
 /// one, or that were not looked up, many may be one entry.
@@ -33,7 +33,7 @@ pub(crate) async fn report(
         return failure;
     }
     let (address, code) = (origin.ip, failure.code());
-    let gather = if matches!(failure, Failure::Throttled { .. }) { SUSPECTS } else { NOBODY };
+    let turns = if matches!(failure, Failure::Throttled { .. }) { SUSPECTS } else { NOBODY };
     let request = || {
         let entry = Entry {
             id,
@@ -54,7 +54,7 @@ pub(crate) async fn report(
         true if matches!(failure, Failure::Unauthorized { .. }) => batcher.admit(request(), way).await.map(drop),
         _ => {
             give_way();
-            let recorded = app.refusals.report((batcher, way), Subject { address, code, gather }, request).await;
+            let recorded = app.refusals.report((batcher, way), Subject { address, code, turns }, request).await;
             give_way();
             recorded
         }

@@ -25,7 +25,7 @@ const REMEMBERED: usize = 1 << 16;
 /// For how long an address is suspected after it was over its limit.
 const SUSPECTED: Duration = Duration::from_secs(3);
 /// How many all strangers together may show, by what one may.
-const ALL: u32 = 2;
+const ALL: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// What is remembered of addresses.
 pub struct Strangers(Option<Limited>);
@@ -52,11 +52,12 @@ impl Strangers {
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
         let RateLimit::On { per_minute, burst } = limit else { return Self(None) };
-        let times = |number: NonZeroU32| number.saturating_mul(NonZeroU32::MIN.saturating_add(ALL - 1));
         Self(Some(Limited {
             limit,
             each: Buckets::new(BUCKETS, per_minute, burst),
-            all: RateLimiter::direct(Quota::per_minute(times(per_minute)).allow_burst(times(burst))),
+            all: RateLimiter::direct(
+                Quota::per_minute(per_minute.saturating_mul(ALL)).allow_burst(burst.saturating_mul(ALL)),
+            ),
             suspects: Cache::new(REMEMBERED),
             known: Cache::new(REMEMBERED),
             clock: DefaultClock::default(),

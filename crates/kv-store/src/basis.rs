@@ -87,14 +87,22 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// The verdict at `now` (microseconds). The PostgreSQL statement says the same in SQL.
-    pub(crate) fn verdict(standing: Option<Self>, basis: &Basis, clusters_version: i64, now: i64) -> Verdict {
+    /// The verdict at `now` (microseconds), by the primary that the basis was read from or by another. The PostgreSQL statement
+    /// says the same in SQL.
+    pub(crate) fn verdict(
+        standing: Option<Self>,
+        basis: &Basis,
+        same_primary: bool,
+        clusters_version: i64,
+        now: i64,
+    ) -> Verdict {
         if let Some(reason) = Self::refuses(standing.as_ref(), now) {
             return Verdict::Refused(reason);
         }
         let Some(standing) = standing else { return Verdict::Refused(Unusable::Unknown) };
         let clusters_moved = basis.clusters_version.is_some_and(|version| version != clusters_version);
-        if standing.version != basis.user_version || standing.role_version != basis.role_version || clusters_moved {
+        let rights_moved = standing.version != basis.user_version || standing.role_version != basis.role_version;
+        if rights_moved || clusters_moved || !same_primary {
             return Verdict::Stale;
         }
         Verdict::Admitted
@@ -215,9 +223,10 @@ pub(crate) fn confirm<E>(conn: &mut AnyConn, basis: Option<&Basis>, now: OffsetD
         None => 0,
     };
     let standing = standing(conn, basis)?;
-    match Standing::verdict(standing, basis, clusters, micros(now)) {
-        Verdict::Admitted if timeline::of(conn)? == basis.timeline => Ok(()),
-        Verdict::Admitted | Verdict::Stale => Err(ActError::Stale),
+    let same_primary = timeline::of(conn)? == basis.timeline;
+    match Standing::verdict(standing, basis, same_primary, clusters, micros(now)) {
+        Verdict::Admitted => Ok(()),
+        Verdict::Stale => Err(ActError::Stale),
         Verdict::Refused(reason) => Err(ActError::Unusable(reason)),
     }
 }

@@ -2,14 +2,14 @@
 //! audit log. While one entry is written, those that arrive wait for the next one, which stands for all of them; so a flood
 //! costs an entry a commit. Each is on disk before its answer.
 //!
-//! Never here: a key that somebody might have. It is looked up, and its refusal goes the way of every request with a key,
-//! in the same time.
+//! Never here: a key that somebody might have, unless it is not looked up for coming from a suspect. Where it is, its refusal
+//! goes the way of every request with a key, in the same time.
 
 use super::{Batcher, Replies};
 use crate::patience::Unanswered;
 use kv_store::admission::Request;
 use parking_lot::Mutex;
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroU16, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How many are told at once, and how long the others wait for their turn: a flood's answers leave room between them for
@@ -24,8 +24,8 @@ pub struct Subject {
     pub address: Option<IpAddr>,
     /// Why it is refused.
     pub code: &'static str,
-    /// How long those wait, at most, who come after one was written. Whoever sends many has time.
-    pub gather: Duration,
+    /// How many turns those wait, at most, who come after one was written. Whoever sends many has time.
+    pub turns: NonZeroU16,
 }
 
 /// Those who wait for one entry, and the entry: the first one's.
@@ -124,10 +124,10 @@ impl Drop for Writing {
 async fn write(mut writing: Writing, batcher: Arc<Batcher>, way: Option<Replies>, first: Gathered) {
     let mut next = Some(first);
     while let Some(Gathered { request: Some(request), waiting }) = next {
-        let gathered = Instant::now() + writing.subject.gather;
+        let turns = writing.subject.turns.get();
+        let gathered = Instant::now() + TURN * u32::from(turns);
         // No more turns than it was gathered for: more would come meanwhile than are told.
-        let turns = writing.subject.gather.as_millis() / TURN.as_millis();
-        let at_once = waiting.len().checked_div(usize::try_from(turns).unwrap_or(0)).unwrap_or(0).max(AT_ONCE);
+        let at_once = (waiting.len() / usize::from(turns)).max(AT_ONCE);
         if batcher.admit(request, way.clone()).await.is_ok() {
             for (told, tell) in waiting.into_iter().enumerate() {
                 // Who has hung up need not be told.

@@ -160,7 +160,7 @@ impl Authorities {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self, presented: &Presented) -> Result<Option<Arc<Authority>>, StoreError> {
-        let (store, wanted, timeline) = (self.store.clone(), presented.clone(), self.store.timeline());
+        let (store, wanted) = (self.store.clone(), presented.clone());
         let read = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match wanted {
                 Presented::Key(digest) => store.key_authority(&digest)?.map(Authority::from),
@@ -175,10 +175,10 @@ impl Authorities {
         let read = read.map_err(unanswered)?.map_err(|_| StoreError::Unreadable { what: "authority" });
         let found = read??.map(Arc::new);
         // What a primary said that was replaced meanwhile is not remembered.
-        if let Some(authority) = found.as_ref().filter(|_| self.store.timeline() == timeline) {
+        if let Some(authority) = found.as_ref().filter(|found| self.store.timeline() == found.timeline) {
             self.cache.insert(presented.clone(), authority.clone());
             // It may have been replaced just now, and everything forgotten before this was kept.
-            if self.store.timeline() != timeline {
+            if self.store.timeline() != authority.timeline {
                 self.forget(presented);
             }
         }

@@ -69,10 +69,7 @@ fn judge(
         Some(standing) => (standing.gone.is_some(), standing.expires_at),
         None => (false, None),
     };
-    let verdict = match Standing::verdict(standing, basis, clusters_version, now) {
-        Verdict::Admitted if !standings.are_of(basis) => Verdict::Stale,
-        verdict => verdict,
-    };
+    let verdict = Standing::verdict(standing, basis, standings.are_of(basis), clusters_version, now);
     match verdict {
         Verdict::Admitted => standings.note(basis, expires_at.unwrap_or(i64::MAX)),
         Verdict::Refused(Unusable::Expired) if !seen => mark_expired(conn, basis.credential, now)?,
