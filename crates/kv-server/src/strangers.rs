@@ -1,5 +1,5 @@
 //! Strangers: addresses that show credentials which are refused, and how many of these are looked up. Whoever shows too many
-//! is a suspect, and of a suspect only so many are. All strangers together are one suspect more, so that a flood from many
+//! is a suspect, and of a suspect only so many are. All strangers together may show as many as one, so that a flood from many
 //! addresses ends where one from a single address does; whoever has shown one that is somebody's is none of them.
 //!
 //! Nobody is refused here whose credential is known already. And while nobody is suspected everybody is looked up, so that a
@@ -14,7 +14,7 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use quick_cache::sync::Cache;
-use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 type Instant = <DefaultClock as Clock>::Instant;
 
@@ -24,8 +24,6 @@ const BUCKETS: usize = 1 << 16;
 const REMEMBERED: usize = 1 << 16;
 /// For how long an address is suspected after it was over its limit.
 const SUSPECTED: Duration = Duration::from_secs(3);
-/// How many all strangers together may show, by what one may.
-const ALL: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// What is remembered of addresses.
 pub struct Strangers(Option<Limited>);
@@ -55,9 +53,7 @@ impl Strangers {
         Self(Some(Limited {
             limit,
             each: Buckets::new(BUCKETS, per_minute, burst),
-            all: RateLimiter::direct(
-                Quota::per_minute(per_minute.saturating_mul(ALL)).allow_burst(burst.saturating_mul(ALL)),
-            ),
+            all: RateLimiter::direct(Quota::per_minute(per_minute).allow_burst(burst)),
             suspects: Cache::new(REMEMBERED),
             known: Cache::new(REMEMBERED),
             clock: DefaultClock::default(),
@@ -138,7 +134,7 @@ mod tests {
         // Known ones do not count among them.
         (0..30).for_each(|_| strangers.refused(address(1)));
         assert!(strangers.may_look_up(address(50)).is_ok());
-        (100..121).for_each(|n| strangers.refused(address(n)));
+        (100..111).for_each(|n| strangers.refused(address(n)));
         assert!(strangers.may_look_up(address(50)).is_err(), "it never came, and nobody knows it");
         strangers.found(address(2));
         assert!(strangers.may_look_up(address(2)).is_ok());

@@ -7,14 +7,14 @@
 
 use super::{Batcher, Replies};
 use crate::patience::Unanswered;
+use kv_authz::EntryId;
 use kv_store::admission::Request;
 use parking_lot::Mutex;
 use std::{collections::HashMap, net::IpAddr, num::NonZeroU16, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// How many are told at once, and how long the others wait for their turn: a flood's answers leave room between them for
-/// everybody else, threads that wait for the same core included.
-const AT_ONCE: usize = 32;
+/// How long a turn is. In each some of those who wait are told, so that a flood's answers, and whatever its clients ask next,
+/// leave room between them for everybody else, threads that wait for the same core included.
 const TURN: Duration = Duration::from_millis(1);
 
 /// What is counted together.
@@ -24,7 +24,8 @@ pub struct Subject {
     pub address: Option<IpAddr>,
     /// Why it is refused.
     pub code: &'static str,
-    /// How many turns those wait, at most, who come after one was written. Whoever sends many has time.
+    /// How many turns it is, at most, from one entry to the next; over as many those who wait for an entry are told. Whoever
+    /// sends many has time.
     pub turns: NonZeroU16,
 }
 
@@ -121,24 +122,33 @@ impl Drop for Writing {
     }
 }
 
+/// How many turns it takes until the next entry, between half of the most and all: those of many addresses, which began
+/// together, are no longer written together then.
+fn turns(most: NonZeroU16, first: EntryId) -> u16 {
+    let (most, random) = (u32::from(most.get()), u32::from(first.as_bytes()[15]));
+    u16::try_from((most * (256 + random)).div_ceil(512)).unwrap_or(u16::MAX)
+}
+
 async fn write(mut writing: Writing, batcher: Arc<Batcher>, way: Option<Replies>, first: Gathered) {
     let mut next = Some(first);
     while let Some(Gathered { request: Some(request), waiting }) = next {
-        let turns = writing.subject.turns.get();
-        let gathered = Instant::now() + TURN * u32::from(turns);
-        // No more turns than it was gathered for: more would come meanwhile than are told.
-        let at_once = (waiting.len() / usize::from(turns)).max(AT_ONCE);
-        if batcher.admit(request, way.clone()).await.is_ok() {
-            for (told, tell) in waiting.into_iter().enumerate() {
-                // Who has hung up need not be told.
-                let _ = tell.send(());
-                if told % at_once == at_once - 1 {
-                    tokio::time::sleep(TURN).await;
+        let turns = turns(writing.subject.turns, request.entry.id);
+        let at_once = waiting.len().div_ceil(usize::from(turns));
+        let is_recorded = batcher.admit(request, way.clone()).await.is_ok();
+        let begin = Instant::now();
+        if is_recorded {
+            // The first is answered at once; a flood is not.
+            let mut waiting = waiting.into_iter();
+            for turn in 0.. {
+                if waiting.len() == 0 {
+                    break;
                 }
+                tokio::time::sleep_until(begin + TURN * turn).await;
+                // Who has hung up need not be told.
+                waiting.by_ref().take(at_once).for_each(|tell| _ = tell.send(()));
             }
         }
-        // The first is answered at once; a flood is not.
-        tokio::time::sleep_until(gathered).await;
+        tokio::time::sleep_until(begin + TURN * u32::from(turns)).await;
         next = writing.next();
     }
 }
