@@ -18,7 +18,7 @@ use std::{num::NonZeroU16, sync::Arc};
 const NOBODY: NonZeroU16 = NonZeroU16::new(10).unwrap();
 /// The same of suspects, of whom many may share a flood: each address has an entry of its own. They are told to come again in a
 /// second at the soonest, and may spend it here.
-const SUSPECTS: NonZeroU16 = NonZeroU16::new(500).unwrap();
+const SUSPECTS: NonZeroU16 = NonZeroU16::new(1_000).unwrap();
 
 /// Puts on record that a request without a usable credential was refused. Of those that have `shown` nothing that could be
 /// one, or that were not looked up, many may be one entry.

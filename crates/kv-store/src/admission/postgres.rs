@@ -283,3 +283,40 @@ pub(super) fn end_entries(conn: &mut PgConnection, ends: &[EntryEnd], now: i64) 
     });
     Ok(written.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 5;
+
+    /// The row that stands for all of the batch, of which so many were known.
+    fn of_all(known: i64) -> Judged {
+        (None, String::new(), NOW, Some(known), Some(7))
+    }
+
+    fn of(place: i64) -> Judged {
+        (Some(place), "admitted".to_owned(), NOW, Some(9), None)
+    }
+
+    #[test]
+    fn each_request_is_known_or_has_a_row() {
+        let (now, revision, said) = places(vec![of(2), of_all(2)], 3).unwrap();
+        assert_eq!((now, revision), (NOW, 7));
+        assert_eq!(said, [None, Some(("admitted".to_owned(), Some(9))), None]);
+    }
+
+    #[test]
+    fn nobody_is_admitted_by_an_answer_that_leaves_someone_out_or_says_something_twice() {
+        for (rows, why) in [
+            (vec![of(2), of_all(1)], "one is neither known nor has a row"),
+            (vec![of(2), of_all(3)], "there are more known than places left"),
+            (vec![of(2), of(2), of_all(1)], "two rows for a place"),
+            (vec![of(0), of_all(2)], "there is no such place"),
+            (vec![of(4), of_all(2)], "nor this one"),
+            (vec![of(1), of(2), of(3)], "nothing is said of all"),
+        ] {
+            assert!(places(rows, 3).is_err(), "{why}");
+        }
+    }
+}

@@ -8,12 +8,13 @@ use super::effect::{SendError, cut};
 use crate::{
     admission::{Guard, Interruption},
     cluster::{Opened, UpstreamError, mask},
+    held::LAST_WORDS,
     upstreams::failure as unanswered,
 };
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use kv_authz::{Unusable, audit::Finish};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const SHORT: usize = 64 * 1024;
 /// The longest event that is looked into: an object as long as a cluster stores, written out as JSON, with room to spare.
 const LONGEST_EVENT: usize = 16 * 1024 * 1024;
+/// How long the cluster's half of a cut answer outlives its client's at most: one that does not read is cut before.
+const CLIENTS_FIRST: Duration = LAST_WORDS.saturating_mul(5);
 /// Pieces on their way to the client.
 const ON_THE_WAY: usize = 4;
 
@@ -156,7 +159,9 @@ impl Running {
     /// Brings the pieces until there are no more, nobody reads them, or the credential ends; and tells how it ended.
     pub(super) async fn run(self, guard: &Guard, read_only: bool) -> Finish {
         let Self { flow, limits, out, tell } = self;
-        let done = guard.unless_revoked(pass(flow, &limits, &out)).await;
+        // Holds the cluster's half open until the end of this.
+        let mut passing = pin!(pass(flow, &limits, &out));
+        let done = guard.unless_revoked(passing.as_mut()).await;
         match done {
             Ok(Ok(())) => Finish::with_status(200),
             Ok(Err(error)) => match error {
@@ -167,6 +172,8 @@ impl Running {
             Err(why) => {
                 // Where nobody waits for them, the stream is none of events.
                 drop(tell.send(farewell(why)));
+                // Clients first: where many are cut, what the cluster has to do at the end of each would keep them waiting.
+                let _ = tokio::time::timeout(CLIENTS_FIRST, out.0.closed()).await;
                 cut(why, read_only)
             }
         }
