@@ -10,6 +10,7 @@ use crate::{
     postgres, tidy,
 };
 use std::{
+    num::NonZero,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -136,7 +137,12 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
         (Some(_), false) => {
             return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
         }
-        (None, true) => cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"], environment)?,
+        (None, true) => {
+            // One more than there are cores: much of a test is waiting.
+            let threads = (std::thread::available_parallelism().map_or(1, NonZero::get) + 1).to_string();
+            let run = ["nextest", "run", "--workspace", "--no-fail-fast", "--test-threads", &threads];
+            cargo(root, &run, environment)?;
+        }
         (None, false) => {
             cargo(root, &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"], environment)?;
         }

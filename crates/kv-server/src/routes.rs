@@ -92,19 +92,6 @@ macro_rules! routes {
 routes! {
     // Looked through from the top, so what is asked most stands first.
     "/api/v1/clusters" Credential { GET => api::clusters::list, POST => api::clusters::add }
-    "/api/v1/clusters/{cluster}" Credential {
-        GET => api::clusters::show,
-        PATCH => api::clusters::change,
-        DELETE => api::clusters::remove,
-    }
-    // Before the resources: `kubeconfig`, `webhook-token`, the two below `webhooks`, and `k8s` are ours, and name none of them.
-    "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
-    "/api/v1/clusters/{cluster}/webhook-token" Credential {
-        POST => api::webhooks::make_token,
-        DELETE => api::webhooks::remove_token,
-    }
-    "/api/v1/clusters/{cluster}/webhooks/token-review" Public { POST => api::webhooks::review_token }
-    "/api/v1/clusters/{cluster}/webhooks/subject-access-review" Public { POST => api::webhooks::review_access }
     "/api/v1/clusters/{cluster}/k8s/{path:.*}" Credential {
         GET => api::native::any,
         POST => api::native::any,
@@ -129,6 +116,20 @@ routes! {
         PUT => api::kubernetes::namespaced_part,
         PATCH => api::kubernetes::namespaced_part,
     }
+    "/api/v1/clusters/{cluster}" Credential {
+        GET => api::clusters::show,
+        PATCH => api::clusters::change,
+        DELETE => api::clusters::remove,
+    }
+    // Before the resources of no namespace: `kubeconfig`, `webhook-token`, the two below `webhooks`, and `k8s` are ours, and name
+    // none of them.
+    "/api/v1/clusters/{cluster}/kubeconfig" Credential { GET => api::clusters::kubeconfig }
+    "/api/v1/clusters/{cluster}/webhook-token" Credential {
+        POST => api::webhooks::make_token,
+        DELETE => api::webhooks::remove_token,
+    }
+    "/api/v1/clusters/{cluster}/webhooks/token-review" Public { POST => api::webhooks::review_token }
+    "/api/v1/clusters/{cluster}/webhooks/subject-access-review" Public { POST => api::webhooks::review_access }
     "/api/v1/clusters/{cluster}/{resource}" Credential {
         GET => api::kubernetes::cluster_collection,
         POST => api::kubernetes::cluster_collection,

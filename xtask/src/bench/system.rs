@@ -64,6 +64,14 @@ impl Pins {
         Ok(Self(None))
     }
 
+    /// Takes that back.
+    pub(super) fn put_back(&self, other: Option<u32>) -> Done {
+        if let (Some((servers, _)), Some(process)) = (&self.0, other) {
+            pin(process, servers)?;
+        }
+        self.this_like_load()
+    }
+
     /// Moves this process back.
     pub(super) fn this_like_load(&self) -> Done {
         self.0.as_ref().map_or(Ok(()), |(_, load)| pin(std::process::id(), load))

@@ -61,7 +61,7 @@ impl MessageBody for Flowing {
         if this.guard.interruption().is_some() {
             return this.poll_last_words(context);
         }
-        Poll::Ready(match ready!(this.pieces.poll_recv(context)) {
+        Poll::Ready(match ready!(this.pieces.poll_next(context)) {
             Some(Piece::Data(bytes)) => {
                 if let Some(&last) = bytes.last() {
                     this.mid_line = last != b'\n';
@@ -108,7 +108,7 @@ mod tests {
             send.send(Piece::Data(Bytes::from_static(piece.as_bytes()))).await.unwrap();
         }
         let (tell, words) = oneshot::channel();
-        let mut body = Flowing::new(pieces, Some(words), guard);
+        let mut body = Flowing::new(Pieces::of(pieces), Some(words), guard);
         assert_eq!(text(next(&mut body).await), first);
         *now.lock() += Duration::from_secs(2);
         (body, tell)

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, API
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kv_authz::{Subresource, kubernetes::KubernetesVerb};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 use super::{
     call::Call,
@@ -29,8 +30,9 @@ pub struct Served {
     version: Version,
     kind: String,
     namespaced: bool,
-    verbs: Vec<String>,
-    subresources: Vec<Subresource>,
+    // Shared, for each request has a copy.
+    verbs: Arc<[String]>,
+    subresources: Arc<[Subresource]>,
 }
 
 impl Served {
@@ -114,7 +116,7 @@ impl Served {
             version,
             kind: "Thing".to_owned(),
             namespaced,
-            verbs: verbs.map(str::to_owned).to_vec(),
+            verbs: verbs.map(str::to_owned).into(),
             subresources: parts.into_iter().filter_map(Subresource::parse).collect(),
         }
     }
@@ -204,7 +206,7 @@ impl Discovery {
                 version: version.clone(),
                 kind: resource.kind,
                 namespaced: resource.namespaced,
-                verbs: resource.verbs,
+                verbs: resource.verbs.into(),
             });
         }
     }

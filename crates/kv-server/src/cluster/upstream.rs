@@ -5,26 +5,28 @@
 //! written, because everything runs on the thread that dropped it. That is why an [`Upstream`] cannot leave its thread.
 
 use std::{
+    cell::RefCell,
     error::Error as StdError,
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    marker::PhantomData,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use http::{Request, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use kube::client::{Body, ClientBuilder, ConfigExt};
-use tower::{BoxError, Layer, Service, util::MapErr};
+use kube::client::{Body, ConfigExt};
+use tower::{
+    BoxError, Layer, Service,
+    util::{MapErr, UnsyncBoxService},
+};
 
 use crate::admission::Cover;
 
@@ -121,8 +123,8 @@ impl UpstreamError {
         )
     }
 
-    fn of(error: kube::Error) -> Self {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    fn of(error: BoxError) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
         let mut connecting = false;
         while let Some(error) = cause {
             if let Some(refused) = error.downcast_ref::<RefusedAddress>() {
@@ -131,15 +133,14 @@ impl UpstreamError {
             connecting |= error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect);
             cause = error.source();
         }
-        if connecting { UpstreamError::Unreachable(error.into()) } else { UpstreamError::Broken(error.into()) }
+        if connecting { UpstreamError::Unreachable(error) } else { UpstreamError::Broken(error) }
     }
 }
 
 /// The way to one cluster, for one thread.
 pub struct Upstream {
-    client: kube::Client,
-    /// Keeps it on its thread.
-    here: PhantomData<Rc<()>>,
+    /// kube's layers above hyper's client, without the queue and the task that would let several threads share them.
+    service: RefCell<UnsyncBoxService<Request<Body>, Response<Incoming>, BoxError>>,
 }
 
 impl Upstream {
@@ -170,13 +171,13 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build::<_, Body>(timed);
-        // kube's own stack without its retries: a write that may have arrived is not sent twice.
+        // And without its retries: a write that may have arrived is not sent twice.
         let addressed = MapErr::new(config.base_uri_layer().layer(client), BoxError::from);
-        let client = match config.auth_layer().map_err(setup)? {
-            Some(auth) => ClientBuilder::new(auth.layer(addressed), "default").build(),
-            None => ClientBuilder::new(addressed, "default").build(),
+        let service = match config.auth_layer().map_err(setup)? {
+            Some(auth) => UnsyncBoxService::new(auth.layer(addressed)),
+            None => UnsyncBoxService::new(addressed),
         };
-        Ok(Self { client, here: PhantomData })
+        Ok(Self { service: RefCell::new(service) })
     }
 
     /// Sends a call and reads its whole answer.
@@ -211,8 +212,11 @@ impl Upstream {
         tokio::time::timeout(patience, answer).await.unwrap_or(Err(UpstreamError::Timeout))
     }
 
-    pub(super) async fn request(&self, request: Request<Body>) -> Result<http::Response<Body>, UpstreamError> {
-        let response = self.client.send(request).await.map_err(UpstreamError::of)?;
+    pub(super) async fn request(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        let ready = poll_fn(|context| self.service.borrow_mut().poll_ready(context));
+        ready.await.map_err(UpstreamError::of)?;
+        let called = self.service.borrow_mut().call(request);
+        let response = called.await.map_err(UpstreamError::of)?;
         if response.status().is_redirection() {
             return Err(UpstreamError::Redirected);
         }
@@ -226,7 +230,7 @@ pub struct Opened {
     pub status: StatusCode,
     /// The media type, as the cluster says it.
     pub content_type: Option<String>,
-    body: Body,
+    body: Incoming,
 }
 
 impl std::fmt::Debug for Opened {
@@ -236,7 +240,7 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Opened {
-    pub(super) fn of(response: http::Response<Body>) -> Self {
+    pub(super) fn of(response: Response<Incoming>) -> Self {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self { status: response.status(), content_type, body: response.into_body() }

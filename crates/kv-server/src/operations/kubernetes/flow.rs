@@ -14,7 +14,10 @@ use crate::{
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use kv_authz::{Unusable, audit::Finish};
-use std::{pin::pin, time::Duration};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +40,29 @@ pub enum Piece {
 }
 
 /// The pieces of a body, as they come.
-pub type Pieces = mpsc::Receiver<Piece>;
+#[derive(Debug)]
+pub struct Pieces {
+    pieces: mpsc::Receiver<Piece>,
+    /// Tells, when it is dropped, that nobody reads any more.
+    _reader: oneshot::Sender<()>,
+}
+
+impl Pieces {
+    #[cfg(test)]
+    pub(crate) fn of(pieces: mpsc::Receiver<Piece>) -> Self {
+        Self { pieces, _reader: oneshot::channel().0 }
+    }
+
+    /// The next piece; none where they stop without their end.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        self.pieces.poll_recv(context)
+    }
+
+    /// The same, waiting for it.
+    pub async fn next(&mut self) -> Option<Piece> {
+        self.pieces.recv().await
+    }
+}
 
 /// What a body says of its own when it is cut. Beside the pieces, which may wait in their queue then and pass no more.
 pub type LastWords = oneshot::Receiver<Bytes>;
@@ -55,6 +80,9 @@ pub struct FlowLimits {
     pub stopping: CancellationToken,
 }
 
+/// Lines of several answers, as they come, and one `None` at the end of each.
+type Lines = stream::SelectAll<stream::LocalBoxStream<'static, Result<Option<Bytes>, UpstreamError>>>;
+
 /// An answer that begins to flow.
 pub(super) struct Flow {
     begun: Bytes,
@@ -67,7 +95,7 @@ enum Source {
     /// A stream whose pieces pass as they are.
     Stream(Opened),
     /// Events that are looked into, of one watch or of several.
-    Events { parts: Vec<Opened>, mask: bool, merged: bool },
+    Events { lines: Lines, mask: bool, merged: bool },
 }
 
 /// An answer whose beginning has been read.
@@ -127,13 +155,16 @@ impl Flow {
 
     /// Events of one or several watches, looked into one by one.
     pub(super) fn events(parts: Vec<Opened>, mask: bool, merged: bool) -> Self {
-        Self { begun: Bytes::new(), source: Source::Events { parts, mask, merged } }
+        let lines = stream::select_all(parts.into_iter().map(|part| lines(part).boxed_local()));
+        Self { begun: Bytes::new(), source: Source::Events { lines, mask, merged } }
     }
 
     /// The pieces for the client, its last words, and the work that brings them.
     pub(super) fn start(self, limits: &FlowLimits) -> (Pieces, LastWords, Running) {
         let ((send, pieces), (tell, words)) = (mpsc::channel(ON_THE_WAY), oneshot::channel());
-        (pieces, words, Running { flow: self, limits: limits.clone(), out: Out(send), tell })
+        let (reader, read) = oneshot::channel();
+        let running = Running { flow: self, limits: limits.clone(), out: Out(send), tell, read };
+        (Pieces { pieces, _reader: reader }, words, running)
     }
 }
 
@@ -143,6 +174,8 @@ pub(super) struct Running {
     limits: FlowLimits,
     out: Out,
     tell: oneshot::Sender<Bytes>,
+    /// Over when the client's half is.
+    read: oneshot::Receiver<()>,
 }
 
 /// The way to the client.
@@ -158,10 +191,9 @@ impl Out {
 impl Running {
     /// Brings the pieces until there are no more, nobody reads them, or the credential ends; and tells how it ended.
     pub(super) async fn run(self, guard: &Guard, read_only: bool) -> Finish {
-        let Self { flow, limits, out, tell } = self;
-        // Holds the cluster's half open until the end of this.
-        let mut passing = pin!(pass(flow, &limits, &out));
-        let done = guard.unless_revoked(passing.as_mut()).await;
+        // The source, the cluster's half, stays to the end of this. The way to the client does not.
+        let Self { flow: Flow { begun, mut source }, limits, out, tell, read } = self;
+        let done = guard.unless_revoked(pass(&mut source, begun, &limits, out)).await;
         match done {
             Ok(Ok(())) => Finish::with_status(200),
             Ok(Err(error)) => match error {
@@ -173,7 +205,7 @@ impl Running {
                 // Where nobody waits for them, the stream is none of events.
                 drop(tell.send(farewell(why)));
                 // Clients first: where many are cut, what the cluster has to do at the end of each would keep them waiting.
-                let _ = tokio::time::timeout(CLIENTS_FIRST, out.0.closed()).await;
+                let _ = tokio::time::timeout(CLIENTS_FIRST, read).await;
                 cut(why, read_only)
             }
         }
@@ -203,26 +235,26 @@ pub(super) fn last_words(why: Interruption) -> String {
     .to_owned()
 }
 
-async fn pass(flow: Flow, limits: &FlowLimits, out: &Out) -> Result<(), SendError> {
-    let patience = if matches!(flow.source, Source::Answer(_)) { limits.patience } else { limits.idle };
-    match flow.source {
-        Source::Answer(mut opened) => {
-            let mut total = flow.begun.len() as u64;
-            let mut piece = Some(flow.begun);
+async fn pass(source: &mut Source, begun: Bytes, limits: &FlowLimits, out: Out) -> Result<(), SendError> {
+    let patience = if matches!(source, Source::Answer(_)) { limits.patience } else { limits.idle };
+    match source {
+        Source::Answer(opened) => {
+            let mut total = begun.len() as u64;
+            let mut piece = Some(begun);
             while let Some(bytes) = piece {
                 if !out.data(bytes).await {
                     return Ok(());
                 }
-                piece = next(&mut opened, patience).await?;
+                piece = next(opened, patience).await?;
                 total += piece.as_ref().map_or(0, Bytes::len) as u64;
                 if total > limits.bytes {
                     return Err(UpstreamError::TooLarge.into());
                 }
             }
         }
-        Source::Stream(mut opened) => loop {
+        Source::Stream(opened) => loop {
             let piece = tokio::select! {
-                piece = next(&mut opened, patience) => piece?,
+                piece = next(opened, patience) => piece?,
                 () = out.0.closed() => return Ok(()),
                 () = limits.stopping.cancelled() => break,
             };
@@ -231,8 +263,7 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &Out) -> Result<(), SendErro
                 return Ok(());
             }
         },
-        Source::Events { parts, mask, merged } => {
-            let mut lines = stream::select_all(parts.into_iter().map(|part| Box::pin(lines(part))));
+        Source::Events { lines, mask, merged } => {
             loop {
                 let line = tokio::select! {
                     line = tokio::time::timeout(patience, lines.next()) => {
@@ -243,10 +274,10 @@ async fn pass(flow: Flow, limits: &FlowLimits, out: &Out) -> Result<(), SendErro
                 };
                 // Of several watches the first that ends ends them all: its client begins anew.
                 let Some(Some(line)) = line.transpose()? else { break };
-                if merged && is_bookmark(&line) {
+                if *merged && is_bookmark(&line) {
                     continue;
                 }
-                let line = match mask {
+                let line = match *mask {
                     false => line,
                     true => mask::mask_event(&line).map(Bytes::from).map_err(|error| {
                         let failure = crate::failure::Failure::internal("masking a Secret", error);

@@ -25,7 +25,7 @@ pub(super) async fn ask(caller: &Caller, upstreams: &Upstreams, wanted: Wanted) 
         AnswerBody::Flowing { mut pieces, .. } => {
             let mut bytes = Vec::new();
             loop {
-                match pieces.recv().await {
+                match pieces.next().await {
                     Some(Piece::Data(piece)) => bytes.extend_from_slice(&piece),
                     Some(Piece::End) => break Bytes::from(bytes),
                     None => return Err(broken_off()),
