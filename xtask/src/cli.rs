@@ -42,6 +42,9 @@ pub(crate) enum Task {
         /// For how many seconds.
         #[arg(long)]
         seconds: u64,
+        /// How many a commit.
+        #[arg(long, default_value_t = 64)]
+        rows: usize,
     },
     /// Keys that nobody has, for `bench`.
     #[command(hide = true)]

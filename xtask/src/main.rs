@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         cli::Task::Test { filter } => suite::run(&filter),
         cli::Task::Bench(options) => bench::run(&options),
         cli::Task::BenchHello { listen } => bench::hello(listen),
-        cli::Task::BenchRaw { seconds } => bench::raw(seconds),
+        cli::Task::BenchRaw { seconds, rows } => bench::raw(seconds, rows),
         cli::Task::BenchFill { keys } => bench::fill(keys),
         cli::Task::Faults => faults::run(),
         cli::Task::Tidy => suite::tidy(),

@@ -22,6 +22,7 @@ mod system;
 
 pub(crate) use hello::hello;
 pub(crate) use many::fill;
+use raw::Raw;
 pub(crate) use raw::raw;
 
 use crate::{
@@ -245,15 +246,15 @@ impl<'a> Bench<'a> {
             server.stop()?;
             let after = self.bare(database, speeds)?;
             progress(&format!("rows written plainly into {}", database.name));
-            let seconds = self.options.seconds.to_string();
-            let rows = self.place.task(&self.pins, database, &self.interrupt, &["bench-raw", "--seconds", &seconds])?;
-            let rows = rows.trim().parse().tried("reading how many rows were written")?;
+            let rows = self.raw(database, self.options.seconds, 64)?.rows_a_second;
+            progress(&format!("one row at a time into {}", database.name));
+            let one = self.raw(database, self.options.seconds.min(5), 1)?;
             let bare = before.and(after);
             bars.load(database.name, &measured, &bare, commit, after_load);
             bars.raw(database.name, &measured, rows);
             bars.session(database.name, &session, &measured, &bare);
             bars.malformed(database.name, &malformed, &bare);
-            bars.alone(database.name, &alone, commit);
+            bars.alone(database.name, &alone, &one);
             speeds.push(Speed { name: database.name, measured });
             speeds.push(Speed { name: database.session_name, measured: session });
             speeds.push(Speed { name: "  a malformed key", measured: malformed });
@@ -261,6 +262,14 @@ impl<'a> Bench<'a> {
             before = after;
         }
         Ok(())
+    }
+
+    /// Rows written plainly, so many a commit.
+    fn raw(&self, database: &Database, seconds: u64, rows: usize) -> Done<Raw> {
+        let (seconds, rows) = (seconds.to_string(), rows.to_string());
+        let task = ["bench-raw", "--seconds", &seconds, "--rows", &rows];
+        let told = self.place.task(&self.pins, database, &self.interrupt, &task)?;
+        serde_json::from_str(&told).tried("reading how rows were written")
     }
 
     /// Keys beside a flood of those that nobody has: some that cannot be one, and some that could.

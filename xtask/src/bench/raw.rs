@@ -1,9 +1,9 @@
-//! Rows of the audit log written as plainly as a database takes them: one INSERT of 64 rows a commit, prepared once, by one
-//! connection. It is what audited requests are compared with.
+//! Rows of the audit log written as plainly as a database takes them: one INSERT of some rows a commit, prepared once, by one
+//! connection. Of 64 it is what audited requests are compared with; of one, what a request alone is.
 //!
 //! The rows are copies of one that the server wrote, but for their ids and times.
 
-use super::place::database;
+use super::{latencies::Latencies, place::database};
 use crate::{
     error::{Done, TaskError, Tried},
     output::line,
@@ -19,10 +19,18 @@ use diesel::{
 };
 use kv_server::clock::Clock;
 use kv_store::DatabaseUrl;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Rows a commit.
-const ROWS: usize = 64;
+/// What was measured.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Raw {
+    pub(super) rows_a_second: f64,
+    /// How long a commit took, with its statement.
+    pub(super) p50: Duration,
+    pub(super) p99: Duration,
+}
+
 /// Commits before it counts.
 const WARM_UP: usize = 50;
 
@@ -116,46 +124,58 @@ macro_rules! bind {
 insert!(Sqlite, SqliteConnection);
 insert!(Pg, PgConnection);
 
-/// Writes rows into the database of this environment for so long, and says how many a second.
-pub(crate) fn raw(seconds: u64) -> Done {
-    line(&rows_a_second(Duration::from_secs(seconds))?.round().to_string());
+/// Writes rows, so many a commit, into the database of this environment for so long, and tells what was measured.
+pub(crate) fn raw(seconds: u64, rows: usize) -> Done {
+    let measured = measure(Duration::from_secs(seconds), rows.max(1))?;
+    line(&serde_json::to_string(&measured).tried("telling what was measured")?);
     Ok(())
 }
 
-fn rows_a_second(took: Duration) -> Done<f64> {
+fn measure(took: Duration, number: usize) -> Done<Raw> {
     match database()? {
         DatabaseUrl::Sqlite(path) => {
             let mut conn = SqliteConnection::establish(&path.display().to_string()).tried("opening the database")?;
             conn.batch_execute("PRAGMA busy_timeout=1000; PRAGMA synchronous=FULL").tried("opening the database")?;
             let pattern = sql_query(PATTERN).get_result(&mut conn).tried("reading an entry")?;
-            write(&pattern, took, |rows| rows.execute(&mut conn))
+            write(&pattern, (took, number), |rows| rows.execute(&mut conn))
         }
         DatabaseUrl::Postgres(url) => {
             let mut conn = PgConnection::establish(&url).tried("opening the database")?;
             conn.batch_execute("SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan")
                 .tried("opening the database")?;
             let pattern = sql_query(PATTERN).get_result(&mut conn).tried("reading an entry")?;
-            write(&pattern, took, |rows| rows.execute(&mut conn))
+            write(&pattern, (took, number), |rows| rows.execute(&mut conn))
         }
     }
 }
 
-fn write(pattern: &Pattern, took: Duration, mut insert: impl FnMut(Rows<'_>) -> QueryResult<usize>) -> Done<f64> {
-    let (clock, mut began, mut written) = (Clock::system(), Instant::now(), 0_usize);
+fn write(
+    pattern: &Pattern,
+    (took, number): (Duration, usize),
+    mut insert: impl FnMut(Rows<'_>) -> QueryResult<usize>,
+) -> Done<Raw> {
+    let (clock, mut began, mut written, mut commits) = (Clock::system(), Instant::now(), 0_usize, Latencies::new());
     for commit in 0_usize.. {
         if commit == WARM_UP {
-            (began, written) = (Instant::now(), 0);
+            (began, written, commits) = (Instant::now(), 0, Latencies::new());
         }
         if commit > WARM_UP && began.elapsed() >= took {
             break;
         }
         let at = i64::try_from(clock.now().unix_timestamp_nanos() / 1_000).unwrap_or_default();
         // In the order of time, as the server's are.
-        let id = |n: usize| ((u128::from(at.cast_unsigned()) << 64) | (commit * ROWS + n) as u128).to_be_bytes();
-        written += insert(Rows { pattern, ids: (0..ROWS).map(id).collect(), at }).tried("writing rows")?;
+        let id = |n: usize| ((u128::from(at.cast_unsigned()) << 64) | (commit * number + n) as u128).to_be_bytes();
+        let rows = Rows { pattern, ids: (0..number).map(id).collect(), at };
+        let asked = Instant::now();
+        written += insert(rows).tried("writing rows")?;
+        commits.count(asked.elapsed());
     }
     match written {
         0 => Err(TaskError::new("no row was written")),
-        rows => Ok(rows as f64 / began.elapsed().as_secs_f64()),
+        rows => Ok(Raw {
+            rows_a_second: rows as f64 / began.elapsed().as_secs_f64(),
+            p50: commits.quantile(0.5),
+            p99: commits.quantile(0.99),
+        }),
     }
 }

@@ -1,6 +1,6 @@
 //! What came out, as tables, and last whether each bar is met. A missed one is told plainly and is no error.
 
-use super::{load::Measured, people::Beside, refusals::Told, revocations::Revoked};
+use super::{load::Measured, people::Beside, raw::Raw, refusals::Told, revocations::Revoked};
 use crate::output::{line, rows};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -11,6 +11,9 @@ const PAGE: f64 = 1.5;
 const SQLITE: f64 = 0.40;
 const POSTGRES: f64 = 0.25;
 const SESSION: f64 = 0.50;
+/// The most one request at a time may take to one commit, in the middle and at the 99th percentile.
+const ALONE_P50: f64 = 1.3;
+const ALONE_P99: f64 = 2.0;
 /// The most that refusing a malformed key may cost the server, to what a bare one's answer does.
 const MALFORMED: f64 = 1.5;
 /// The longest way from start to ready.
@@ -179,14 +182,17 @@ impl Bars {
     }
 
     /// How long one request takes when there is no other.
-    pub(super) fn alone(&mut self, name: &str, alone: &Measured, commit: Duration) {
-        let (p50, p99) = (alone.latencies.quantile(0.5), alone.latencies.quantile(0.99));
-        self.notes.push(format!(
-            "{name}: one request at a time takes {} (p50), {} (p99); a durable write of 4 KiB {}",
-            shown(p50),
-            shown(p99),
-            shown(commit),
-        ));
+    pub(super) fn alone(&mut self, name: &str, alone: &Measured, one: &Raw) {
+        for (share, which, commit, asked) in [(0.5, "p50", one.p50, ALONE_P50), (0.99, "p99", one.p99, ALONE_P99)] {
+            let took = alone.latencies.quantile(share);
+            let ratio = took.as_secs_f64() / commit.as_secs_f64();
+            let what = format!("{name}: {which} of one request at a time to that of a commit of one row");
+            let measured = format!("{} to {}: {ratio:.2}", shown(took), shown(commit));
+            match name {
+                "postgresql" => self.bar(ratio <= asked, what, measured, format!("<= {asked:.1} times")),
+                _ => self.notes.push(format!("{what}: {measured}")),
+            }
+        }
     }
 
     /// A page beside the call that reads the same, one request at a time: the middle one of some turns of both.
