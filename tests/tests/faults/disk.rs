@@ -107,7 +107,15 @@ fn a_disk_that_was_full_is_forgotten_as_soon_as_there_is_room() {
             disk.free();
             let free = Instant::now();
             counts("served again", || answered(200, free) > 20).await;
-            assert_eq!(ask(&world, By::Itself, living, 0, What::Patch).await.status, 200);
+            let patched = ask(&world, By::Itself, living, 0, What::Patch).await;
+            let took = patched.ended - patched.began;
+            assert_eq!(
+                patched.status,
+                200,
+                "request {} after {took:?}, {:?} after there was room",
+                patched.serial,
+                free.elapsed()
+            );
             // As fast as ever, and for good: what failed has left nothing behind.
             tokio::time::sleep(Duration::from_millis(500)).await;
             let calm = Instant::now();

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 const SHORT: usize = 64 * 1024;
 /// The longest event that is looked into: an object as long as a cluster stores, written out as JSON, with room to spare.
 const LONGEST_EVENT: usize = 16 * 1024 * 1024;
-/// How long the cluster's half of a cut answer outlives its client's at most: one that does not read is cut before.
+/// How long the end of a cut answer's client is waited for at most before the cluster's half ends. A client that does not read
+/// is over sooner: its socket is closed.
 const CLIENTS_FIRST: Duration = LAST_WORDS.saturating_mul(5);
 /// Pieces on their way to the client.
 const ON_THE_WAY: usize = 4;
