@@ -1,4 +1,5 @@
-//! Admission on PostgreSQL: `admit.sql`, one autocommit statement for the whole batch, prepared once a connection.
+//! Admission on PostgreSQL: one autocommit statement for the whole batch, prepared once a connection. `admit.sql` judges and
+//! writes; where everything is known, `admit_known.sql` writes, and judges nobody. It says so where it did not hold.
 
 use super::{Decision, EntryEnd, Request, Standings, Verdict, reason};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     schema::api_keys,
 };
 use diesel::{
-    ExpressionMethods, PgConnection, QueryDsl, RunQueryDsl,
+    ExpressionMethods, OptionalExtension, PgConnection, QueryDsl, RunQueryDsl,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     serialize::{self, Output, ToSql, WriteTuple},
@@ -130,18 +131,75 @@ impl QueryId for Batch<'_> {
 impl RunQueryDsl<PgConnection> for &Batch<'_> {}
 
 const ADMIT: &str = include_str!("admit.sql");
-/// Where its two parameters stand, in this order: Diesel writes the placeholders itself.
-const PARAMETERS: [&str; 2] = ["$1", "$2"];
+const ADMIT_KNOWN: &str = include_str!("admit_known.sql");
+
+/// A statement up to a parameter, which Diesel writes itself; what comes after it stays.
+fn up_to<'a>(statement: &mut &'a str, parameter: &str) -> &'a str {
+    let (before, after) = statement.split_once(parameter).unwrap_or((statement, ""));
+    *statement = after;
+    before
+}
 
 impl QueryFragment<Pg> for Batch<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
-        let (before, rest) = ADMIT.split_once(PARAMETERS[0]).unwrap_or((ADMIT, ""));
-        let (between, after) = rest.split_once(PARAMETERS[1]).unwrap_or((rest, ""));
-        out.push_sql(before);
+        let mut rest = ADMIT;
+        out.push_sql(up_to(&mut rest, "$1"));
         out.push_bind_param::<Array<AdmissionLine>, _>(&self.lines)?;
-        out.push_sql(between);
+        out.push_sql(up_to(&mut rest, "$2"));
         out.push_bind_param::<BigInt, _>(&self.revision)?;
-        out.push_sql(after);
+        out.push_sql(rest);
+        Ok(())
+    }
+}
+
+/// A batch of which everything is known.
+struct Known<'a> {
+    batch: &'a Batch<'a>,
+    /// Until when all of it is good.
+    until: i64,
+    /// The version of the list of clusters that requests rest on, if any does.
+    clusters: Option<i64>,
+}
+
+impl<'a> Known<'a> {
+    /// None where something is not known, or requests rest on different lists.
+    fn of(batch: &'a Batch<'a>) -> Option<Self> {
+        let mut known = Self { batch, until: i64::MAX, clusters: None };
+        for line in batch.lines.iter().filter(|line| line.kind != 0) {
+            known.until = known.until.min(line.good_until?);
+            if let Some(version) = line.clusters_version
+                && *known.clusters.get_or_insert(version) != version
+            {
+                return None;
+            }
+        }
+        Some(known)
+    }
+}
+
+impl Query for Known<'_> {
+    type SqlType = BigInt;
+}
+
+impl QueryId for Known<'_> {
+    type QueryId = Known<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl RunQueryDsl<PgConnection> for &Known<'_> {}
+
+impl QueryFragment<Pg> for Known<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
+        let mut rest = ADMIT_KNOWN;
+        out.push_sql(up_to(&mut rest, "$1"));
+        out.push_bind_param::<BigInt, _>(&self.batch.revision)?;
+        out.push_sql(up_to(&mut rest, "$2"));
+        out.push_bind_param::<BigInt, _>(&self.until)?;
+        out.push_sql(up_to(&mut rest, "$3"));
+        out.push_bind_param::<Nullable<BigInt>, _>(&self.clusters)?;
+        out.push_sql(up_to(&mut rest, "$4"));
+        out.push_bind_param::<Array<AdmissionLine>, _>(&self.batch.lines)?;
+        out.push_sql(rest);
         Ok(())
     }
 }
@@ -153,7 +211,14 @@ pub(super) fn admit(
 ) -> Result<(Vec<Decision>, Vec<Item>)> {
     let lines = requests.iter().map(|request| Line::of(request, standings)).collect();
     let batch = Batch { lines, revision: standings.revision() };
-    let (now, revision, places) = places((&batch).load(conn)?, requests.len())?;
+    let held: Option<i64> = match Known::of(&batch) {
+        Some(known) => (&known).get_result(conn).optional()?,
+        None => None,
+    };
+    let (now, revision, places) = match held {
+        Some(now) => (now, batch.revision, vec![None; requests.len()]),
+        None => places((&batch).load(conn)?, requests.len())?,
+    };
     standings.at(revision);
     let (mut decisions, mut written) = (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
     for ((line, request), place) in batch.lines.iter().zip(requests).zip(places) {
