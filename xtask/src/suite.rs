@@ -10,7 +10,6 @@ use crate::{
     postgres, tidy,
 };
 use std::{
-    num::NonZero,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -138,10 +137,10 @@ fn tests(root: &Path, filter: &Option<String>, environment: &[(&str, String)], c
             return Err(TaskError::new("a filter needs cargo-nextest: cargo install cargo-nextest --locked"));
         }
         (None, true) => {
-            // One more than there are cores: much of a test is waiting.
-            let threads = (std::thread::available_parallelism().map_or(1, NonZero::get) + 1).to_string();
-            let run = ["nextest", "run", "--workspace", "--no-fail-fast", "--test-threads", &threads];
-            cargo(root, &run, environment)?;
+            // One more than there are cores: many tests wait for a time to pass, or for another process.
+            let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+            let threads = format!("--test-threads={threads}");
+            cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast", &threads], environment)?;
         }
         (None, false) => {
             cargo(root, &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"], environment)?;

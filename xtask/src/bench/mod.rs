@@ -113,6 +113,7 @@ impl<'a> Bench<'a> {
             )?);
             postgres = Some(started);
         }
+        let postmaster = postgres.as_ref().and_then(postgres::Postgres::postmaster);
         for database in &databases {
             self.start_and_rest(database, &mut bars)?;
         }
@@ -133,7 +134,6 @@ impl<'a> Bench<'a> {
             if self.wants(&format!("{} flood", database.name)) {
                 // On every core, as people run it. On a core of their own, PostgreSQL and a hash would take turns as the
                 // kernel's scheduling groups have it, whatever the priority of a thread.
-                let postmaster = postgres.as_ref().and_then(postgres::Postgres::postmaster);
                 let lifted = self.pins.lift(postmaster)?;
                 let server = Server::ready(&self.place, &lifted, database)?;
                 progress(&format!("a flood of sign-ins on {}", database.name));
@@ -151,7 +151,6 @@ impl<'a> Bench<'a> {
         if !reached.is_empty() {
             // On every core, as people run it: on one, the API server and this one empty each other's caches, which takes the
             // former half as long again.
-            let postmaster = postgres.as_ref().and_then(postgres::Postgres::postmaster);
             let lifted = self.pins.lift(postmaster)?;
             let prepared = cluster::prepare(&lifted)?;
             for database in reached {

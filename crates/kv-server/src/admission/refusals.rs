@@ -135,20 +135,19 @@ async fn write(mut writing: Writing, batcher: Arc<Batcher>, way: Option<Replies>
         let turns = turns(writing.subject.turns, request.entry.id);
         let at_once = waiting.len().div_ceil(usize::from(turns));
         let is_recorded = batcher.admit(request, way.clone()).await.is_ok();
-        let begin = Instant::now();
+        let mut turn = Instant::now();
+        let over = turn + TURN * u32::from(turns);
         if is_recorded {
-            // The first is answered at once; a flood is not.
             let mut waiting = waiting.into_iter();
-            for turn in 0.. {
-                if waiting.len() == 0 {
-                    break;
-                }
-                tokio::time::sleep_until(begin + TURN * turn).await;
+            // The first is answered at once; a flood is not.
+            while waiting.len() > 0 {
+                tokio::time::sleep_until(turn).await;
                 // Who has hung up need not be told.
                 waiting.by_ref().take(at_once).for_each(|tell| _ = tell.send(()));
+                turn += TURN;
             }
         }
-        tokio::time::sleep_until(begin + TURN * u32::from(turns)).await;
+        tokio::time::sleep_until(over).await;
         next = writing.next();
     }
 }

@@ -264,32 +264,30 @@ async fn pass(source: &mut Source, begun: Bytes, limits: &FlowLimits, out: Out) 
                 return Ok(());
             }
         },
-        Source::Events { lines, mask, merged } => {
-            loop {
-                let line = tokio::select! {
-                    line = tokio::time::timeout(patience, lines.next()) => {
-                        line.map_err(|_| SendError::from(UpstreamError::Timeout))?
-                    }
-                    () = out.0.closed() => return Ok(()),
-                    () = limits.stopping.cancelled() => break,
-                };
-                // Of several watches the first that ends ends them all: its client begins anew.
-                let Some(Some(line)) = line.transpose()? else { break };
-                if *merged && is_bookmark(&line) {
-                    continue;
+        Source::Events { lines, mask, merged } => loop {
+            let line = tokio::select! {
+                line = tokio::time::timeout(patience, lines.next()) => {
+                    line.map_err(|_| SendError::from(UpstreamError::Timeout))?
                 }
-                let line = match *mask {
-                    false => line,
-                    true => mask::mask_event(&line).map(Bytes::from).map_err(|error| {
-                        let failure = crate::failure::Failure::internal("masking a Secret", error);
-                        SendError::Failed(failure, super::effect::Done::Yes)
-                    })?,
-                };
-                if !out.data(line).await {
-                    return Ok(());
-                }
+                () = out.0.closed() => return Ok(()),
+                () = limits.stopping.cancelled() => break,
+            };
+            // Of several watches the first that ends ends them all: its client begins anew.
+            let Some(Some(line)) = line.transpose()? else { break };
+            if *merged && is_bookmark(&line) {
+                continue;
             }
-        }
+            let line = match *mask {
+                false => line,
+                true => mask::mask_event(&line).map(Bytes::from).map_err(|error| {
+                    let failure = crate::failure::Failure::internal("masking a Secret", error);
+                    SendError::Failed(failure, super::effect::Done::Yes)
+                })?,
+            };
+            if !out.data(line).await {
+                return Ok(());
+            }
+        },
     }
     drop(out.0.send(Piece::End).await);
     Ok(())
