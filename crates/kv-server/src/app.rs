@@ -3,7 +3,7 @@
 //! No HTTP types; the operator's tasks use the same.
 
 use crate::{
-    admission::{Batcher, InFlight, Lease, Outcomes, Refusals},
+    admission::{Batcher, InFlight, Lease, Outcomes, Readers, Refusals},
     auth::{Authorities, Passwords, Tokens},
     broken::Rule,
     clock::{Clock, Random},
@@ -99,6 +99,8 @@ pub struct App {
     pub refusals: Arc<Refusals>,
     /// Requests in flight.
     pub in_flight: InFlight,
+    /// Sessions that read on.
+    pub readers: Readers,
     /// This process among the servers of the database.
     pub replicas: Replicas,
     /// What credentials stand for.
@@ -159,6 +161,7 @@ impl App {
             batcher: Mutex::new(Some(Arc::new(batcher))),
             outcomes,
             refusals: Arc::default(),
+            readers: Readers::default(),
             in_flight: InFlight::new(match opener {
                 Opener::Server if config.broken.leaves_out(Rule::LeaseRunsOut) => Lease::unlimited(clock.clone()),
                 Opener::Server => Lease::new(clock.clone()),

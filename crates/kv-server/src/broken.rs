@@ -30,13 +30,15 @@ pub enum Rule {
     OneEnd,
     /// An outcome is written when there is one.
     OutcomeComesLast,
+    /// Who reads on is asked for again when a number has moved.
+    Numbers,
     /// Who cannot be confirmed is not refused, but told to come again.
     SilenceIsNoRefusal,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Admission,
         Self::Cuts,
         Self::WaitForServers,
@@ -46,6 +48,7 @@ impl Rule {
         Self::Entries,
         Self::OneEnd,
         Self::OutcomeComesLast,
+        Self::Numbers,
         Self::SilenceIsNoRefusal,
     ];
 }
@@ -88,12 +91,12 @@ impl Broken {
     /// What admission has said of it.
     #[inline]
     pub(crate) fn decision(self, app: &Arc<App>, id: EntryId, decision: Decision) -> Decision {
-        let Decision { verdict, at } = decision;
+        let Decision { verdict, at, .. } = decision;
         if self.leaves_out(Rule::OneEnd) && verdict == Verdict::Admitted {
             Begun::new(app, Some((id, at))).end(Finish::with_status(503));
         }
         match self.leaves_out(Rule::Admission) {
-            true => Decision { verdict: Verdict::Admitted, at },
+            true => Decision { verdict: Verdict::Admitted, ..decision },
             false => decision,
         }
     }

@@ -49,6 +49,8 @@ struct Inner {
     about: RefCell<(Event, Target)>,
     on_record: Cell<bool>,
     written: Cell<bool>,
+    /// A person's read, which was admitted and has no entry.
+    entryless: Cell<bool>,
     /// What was on its way to admission when its handler was dropped.
     left: RefCell<Option<Left>>,
 }
@@ -75,6 +77,7 @@ impl Caller {
             about: RefCell::new((Event::RequestReject, Target::default())),
             on_record: Cell::new(false),
             written: Cell::new(false),
+            entryless: Cell::new(false),
             left: RefCell::new(None),
         }))
     }
@@ -138,40 +141,28 @@ impl Caller {
         self.0.on_record.get() || self.0.written.get()
     }
 
+    /// Whether it has an entry already, or may have one.
+    #[must_use]
+    pub fn has_entry(&self) -> bool {
+        self.is_on_record() && !self.0.entryless.get()
+    }
+
     fn occasion(&self) -> Occasion {
         Occasion { id: self.0.id, origin: self.0.origin.clone(), now: self.0.app.clock.now() }
     }
 
     async fn view(&self) -> Result<View, Failure> {
-        let authority = self.0.authority.borrow().clone();
         let clusters = self.0.app.clusters().await?;
-        Ok(View {
-            principal: authority.principal(&self.0.origin.user_agent),
-            basis: authority.basis(&clusters),
-            clusters,
-        })
+        Ok(View::new(&self.0.authority.borrow(), clusters, &self.0.origin.user_agent))
     }
 
     async fn reload(&self) -> Result<(), Failure> {
         let app = &self.0.app;
         app.reload_clusters().await?;
-        match app.authorities.reload(&self.0.presented).await? {
-            Some(authority) => *self.0.authority.borrow_mut() = authority,
-            // Gone altogether: admission with what is known refuses it, and puts that on record.
-            None => return Err(Failure::Unauthorized { reason: None }),
-        }
+        // Gone altogether: admission with what is known refuses it, and puts that on record.
+        let gone = Failure::Unauthorized { reason: None };
+        self.0.authority.replace(app.authorities.reload(&self.0.presented).await?.ok_or(gone)?);
         Ok(())
-    }
-
-    fn entry(&self, view: &View, event: Event, target: Target) -> Entry {
-        Entry {
-            id: self.0.id,
-            actor: view.principal.actor(),
-            event,
-            target,
-            origin: self.0.origin.clone(),
-            detail: Detail::none(),
-        }
     }
 
     /// Brings the entry to admission. `None`: the rights have changed, decide again.
@@ -184,12 +175,17 @@ impl Caller {
     ) -> impl Future<Output = Result<Option<OffsetDateTime>, Failure>> {
         // Brought right away: what waits for the word need not carry the entry along.
         let (basis, broken) = (view.basis, self.0.app.config.broken);
+        let asked = self.0.app.clock.since_boot();
         let request = broken.request(Request { entry, basis: Some(basis), finish, count: 1, audited });
         let waiting =
             self.0.app.batcher().map(|batcher| Waiting::bring(&batcher, request, self.0.way.clone(), &self.0.left));
         async move {
             // It may be written yet; a second entry would be one too many.
             let decision = waiting?.decision().await.inspect_err(|_| self.0.on_record.set(true))?;
+            self.0.entryless.set(!audited && decision.verdict == Verdict::Admitted);
+            if let Some(lasts) = decision.lasts {
+                self.0.app.readers.keep(basis, lasts, asked);
+            }
             self.decided(basis, broken.decision(&self.0.app, self.0.id, decision))
         }
     }
@@ -292,7 +288,7 @@ impl Caller {
             match decide(&view).await {
                 Ok((work, detail)) => {
                     let audited = view.principal.is_api_key() || !read_only;
-                    let mut entry = self.entry(&view, event, target.clone());
+                    let mut entry = view.entry(self.0.id, event, target.clone(), &self.0.origin);
                     entry.detail = detail;
                     let id = entry.id;
                     if let Some(at) = self.admit(&view, entry, None, audited).await? {
@@ -347,7 +343,7 @@ impl Caller {
                 return found;
             }
             let (event, target) = self.0.about.borrow().clone();
-            let entry = Entry { id, ..self.entry(&view, event, target) };
+            let entry = view.entry(id, event, target, &self.0.origin);
             let admitted = self.admit(&view, entry, None, false).await?;
             self.0.on_record.set(on_record);
             if admitted.is_some() {
@@ -382,18 +378,22 @@ impl Caller {
     }
 
     async fn conclude<T>(&self, view: &View, result: &Result<T, Failure>) -> Result<bool, Failure> {
-        let finish = match result {
-            Ok(_) => Finish::with_status(200),
-            Err(failure) => failure.finish(),
-        };
+        let finish = result.as_ref().err().map_or_else(|| Finish::with_status(200), Failure::finish);
         self.conclude_with(view, finish, result.is_err() || view.principal.is_api_key()).await
     }
 
     async fn conclude_with(&self, view: &View, finish: Finish, audited: bool) -> Result<bool, Failure> {
         // A page that shows what was refused reads once more: no second entry.
         let audited = audited && !self.0.written.get();
+        let app = &self.0.app;
+        if !audited && app.readers.read_on(&view.basis, app.in_flight.lease(), app.clock.since_boot()) {
+            self.0.on_record.set(true);
+            self.0.entryless.set(true);
+            return Ok(true);
+        }
         let (event, target) = self.0.about.borrow().clone();
-        let admitted = self.admit(view, self.entry(view, event, target), Some(finish), audited).await?.is_some();
+        let entry = view.entry(self.0.id, event, target, &self.0.origin);
+        let admitted = self.admit(view, entry, Some(finish), audited).await?.is_some();
         self.0.written.update(|written| written || (audited && admitted));
         Ok(admitted)
     }

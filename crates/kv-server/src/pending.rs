@@ -59,7 +59,7 @@ impl Left {
         entry: EntryId,
         finish: &Finish,
     ) -> Result<bool, Unanswered> {
-        let Decision { verdict, at } = self.brought.decision().await?;
+        let Decision { verdict, at, .. } = self.brought.decision().await?;
         if verdict == Verdict::Admitted && self.audited && !self.ended {
             // Nothing of it was done.
             outcomes.push(EntryEnd { entry, entry_at: at, finish: finish.clone() });

@@ -185,7 +185,7 @@ async fn private(
             let mut why = Failure::from(guard.why());
             // What cannot be confirmed cannot be put on record either: the database is out of reach.
             if matches!(why, Failure::Unauthorized { .. })
-                && !caller.is_on_record()
+                && !caller.has_entry()
                 && let Err(unavailable @ Failure::Unavailable { .. }) =
                     Box::pin(caller.put_on_record(why.finish())).await
             {

@@ -1,9 +1,9 @@
 //! What a decision is made on: the caller, their rights as last read, and the clusters there are. Nothing is decided here.
 
-use crate::{cluster::Identity, failure::Failure};
+use crate::{auth::Authority, cluster::Identity, failure::Failure};
 use kv_authz::{
-    ClusterId, Principal,
-    audit::{Detail, Fact},
+    ClusterId, EntryId, Principal,
+    audit::{Detail, Entry, Event, Fact, Origin, Target},
 };
 use kv_store::{Basis, ClusterList};
 use std::sync::Arc;
@@ -20,6 +20,18 @@ pub struct View {
 }
 
 impl View {
+    /// A caller and these clusters; `user_agent` names the client of a session.
+    #[must_use]
+    pub fn new(authority: &Authority, clusters: Arc<ClusterList>, user_agent: &str) -> Self {
+        Self { principal: authority.principal(user_agent), basis: authority.basis(&clusters), clusters }
+    }
+
+    /// An entry of the caller's.
+    #[must_use]
+    pub fn entry(&self, id: EntryId, event: Event, target: Target, origin: &Origin) -> Entry {
+        Entry { id, actor: self.principal.actor(), event, target, origin: origin.clone(), detail: Detail::none() }
+    }
+
     /// Whom a call to a cluster is made as; nobody where it is called by its own account.
     ///
     /// # Errors

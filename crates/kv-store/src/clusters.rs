@@ -6,6 +6,7 @@ use crate::{
     basis::{ActError, Basis, confirm},
     cuts::{self, Cut},
     error::{Result, StoreError},
+    revisions::CLUSTERS,
     row::{bytes, id, micros, text, time},
     schema::{clusters, revisions},
     store::Store,
@@ -72,13 +73,11 @@ pub enum ClusterRefused {
 
 /// The version of the list of clusters.
 pub(crate) fn version(conn: &mut AnyConn) -> Result<i64> {
-    Ok(revisions::table.find("clusters").select(revisions::version).get_result(conn)?)
+    Ok(revisions::table.find(CLUSTERS).select(revisions::version).get_result(conn)?)
 }
 
 fn bump(conn: &mut AnyConn) -> Result<()> {
-    diesel::update(revisions::table.find("clusters"))
-        .set(revisions::version.eq(revisions::version + 1))
-        .execute(conn)?;
+    diesel::update(revisions::table.find(CLUSTERS)).set(revisions::version.eq(revisions::version + 1)).execute(conn)?;
     Ok(())
 }
 
@@ -114,6 +113,8 @@ impl Store {
             };
             let facts = Detail::none().with(Fact::ObjectId, cluster.id.to_string()).with(Fact::After, &*cluster.server);
             self.insert_act(conn, permit, occasion, Finish::with_status(201).because(facts))?;
+            // Nothing runs in it yet. Every server is to know of it, for people read on what theirs knows.
+            cuts::note(conn, Cut::Cluster(cluster.id), occasion.now)?;
             Ok(())
         })
     }
@@ -142,7 +143,7 @@ impl Store {
                 .with(Fact::Before, format!("impersonate: {before}"))
                 .with(Fact::After, format!("impersonate: {impersonate}"));
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(facts))?;
-            if impersonate && !before {
+            if impersonate != before {
                 cuts::note(conn, Cut::Cluster(cluster), occasion.now)?;
             }
             Ok(())

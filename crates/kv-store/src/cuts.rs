@@ -30,7 +30,7 @@ pub enum Cut {
     User(UserId),
     /// A custom role that holds less.
     Role(RoleId),
-    /// A cluster that is gone, or is called otherwise.
+    /// A cluster that is gone, is called otherwise, or is new.
     Cluster(ClusterId),
     /// A cluster whose webhook token is another, or none.
     Webhook(ClusterId),

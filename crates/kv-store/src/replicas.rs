@@ -8,6 +8,7 @@ use crate::{
     cuts::{self, CHANNEL, NumberedCut},
     error::{Result, StoreError},
     lock,
+    revisions::Revisions,
     row::{bytes, micros},
     schema::replicas,
     store::Store,
@@ -28,11 +29,20 @@ pub struct Replica {
     pub acknowledged: i64,
 }
 
+/// What there is to know since the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseNews {
+    /// What is to be ended, in order.
+    pub cuts: Vec<NumberedCut>,
+    /// The numbers that decisions rest on, read after the cuts: the acts that left those have moved them.
+    pub revisions: Revisions,
+}
+
 /// What a renewal brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRenewal {
-    /// What is to be ended, in order.
-    pub cuts: Vec<NumberedCut>,
+    /// What is new.
+    pub news: LeaseNews,
     /// The other servers.
     pub others: Vec<Replica>,
     /// How far the database knows that this server is.
@@ -44,6 +54,8 @@ pub struct LeaseConnection {
     conn: AnyConn,
     store: Store,
     id: Uuid,
+    /// The number of the primary that it leads to.
+    timeline: i64,
     acknowledged: i64,
 }
 
@@ -60,14 +72,14 @@ impl Store {
     /// [`StoreError`].
     pub fn connect_lease(&self, id: Uuid, listens: bool) -> Result<LeaseConnection> {
         let mut conn = connect(self.url(), Purpose::General)?;
-        self.see(&mut conn)?;
+        let timeline = self.see(&mut conn)?;
         match &mut conn {
             AnyConn::Pg(pg) if listens => pg.batch_execute(&format!("LISTEN {CHANNEL}"))?,
             AnyConn::Pg(_) => {}
             AnyConn::Sqlite(sqlite) => sqlite.batch_execute("PRAGMA busy_timeout=20")?,
         }
         // No acknowledgement is this low, so that the first one is written.
-        Ok(LeaseConnection { conn, store: self.clone(), id, acknowledged: i64::MIN })
+        Ok(LeaseConnection { conn, store: self.clone(), id, timeline, acknowledged: i64::MIN })
     }
 
     /// The number of the newest cut, and every server but `except`.
@@ -121,15 +133,22 @@ fn others(conn: &mut AnyConn, except: Option<Uuid>) -> Result<Vec<Replica>> {
     rows.into_iter().map(read).collect()
 }
 
+fn news(conn: &mut AnyConn, known: i64, timeline: i64) -> Result<LeaseNews> {
+    // In this order, whatever was committed between the two.
+    let cuts = cuts::after(conn, known)?;
+    Ok(LeaseNews { cuts, revisions: Revisions::read(conn, timeline)? })
+}
+
 impl LeaseConnection {
-    /// Joins, with nothing running yet, and tells the number of the newest cut: those up to it are of no concern.
+    /// Joins, with nothing running yet, and tells the number of the newest cut: those up to it are of no concern. And the
+    /// numbers that decisions rest on.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn join(&mut self, now: OffsetDateTime) -> Result<i64> {
-        let (row, sqlite) = (bytes(self.id), self.store.url().is_sqlite());
+    pub fn join(&mut self, now: OffsetDateTime) -> Result<(i64, Revisions)> {
+        let (row, sqlite, timeline) = (bytes(self.id), self.store.url().is_sqlite(), self.timeline);
         let _turn = self.store.turn()?;
-        let newest = transaction::write(&mut self.conn, |conn| {
+        let (newest, revisions) = transaction::write(&mut self.conn, |conn| {
             if sqlite {
                 // Whoever they were: this server has the file now.
                 diesel::delete(replicas::table).execute(conn)?;
@@ -146,10 +165,10 @@ impl LeaseConnection {
                     replicas::joined_at.eq(micros(now)),
                 ))
                 .execute(conn)?;
-            Ok::<_, StoreError>(newest)
+            Ok::<_, StoreError>((newest, Revisions::read(conn, timeline)?))
         })?;
         self.acknowledged = newest;
-        Ok(newest)
+        Ok((newest, revisions))
     }
 
     /// Renews the lease, says that everything up to `acknowledged` has been ended, and asks for the cuts after `known`.
@@ -162,11 +181,11 @@ impl LeaseConnection {
     /// [`StoreError`].
     pub fn renew(&mut self, known: i64, acknowledged: i64) -> Result<Option<LeaseRenewal>> {
         if self.store.url().is_sqlite() {
-            let cuts = cuts::after(&mut self.conn, known)?;
+            let news = self.news_after(known)?;
             self.acknowledge(acknowledged)?;
-            return Ok(Some(LeaseRenewal { cuts, others: Vec::new(), acknowledged: self.acknowledged }));
+            return Ok(Some(LeaseRenewal { news, others: Vec::new(), acknowledged: self.acknowledged }));
         }
-        let (row, id) = (bytes(self.id), self.id);
+        let (row, id, timeline) = (bytes(self.id), self.id, self.timeline);
         let renewal = transaction::write(&mut self.conn, |conn| {
             // First: from here on nobody can find this server silent, and see no cut that is not seen below.
             let there = diesel::update(replicas::table.find(&row))
@@ -175,8 +194,8 @@ impl LeaseConnection {
             if there == 0 {
                 return Ok(None);
             }
-            let (cuts, others) = (cuts::after(conn, known)?, others(conn, Some(id))?);
-            Ok::<_, StoreError>(Some(LeaseRenewal { cuts, others, acknowledged }))
+            let (news, others) = (news(conn, known, timeline)?, others(conn, Some(id))?);
+            Ok::<_, StoreError>(Some(LeaseRenewal { news, others, acknowledged }))
         })?;
         self.acknowledged = acknowledged;
         Ok(renewal)
@@ -203,12 +222,12 @@ impl LeaseConnection {
         Ok(())
     }
 
-    /// The cuts after a number, without renewing the lease.
+    /// What is new since a cut, without renewing the lease.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn cuts_after(&mut self, known: i64) -> Result<Vec<NumberedCut>> {
-        cuts::after(&mut self.conn, known)
+    pub fn news_after(&mut self, known: i64) -> Result<LeaseNews> {
+        news(&mut self.conn, known, self.timeline)
     }
 
     /// Whether there may be cuts after `known`: asked often, and cheap.

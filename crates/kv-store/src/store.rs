@@ -234,12 +234,13 @@ impl Store {
         self.0.newest.get()
     }
 
-    /// Takes note of the primary that a connection outside the pools leads to.
+    /// Takes note of the primary that a connection outside the pools leads to, and gives its number.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where another has taken its place.
-    pub(crate) fn see(&self, conn: &mut AnyConn) -> Result<()> {
-        if self.0.newest.see(timeline::of(conn)?) { Ok(()) } else { Err(timeline::replaced()) }
+    pub(crate) fn see(&self, conn: &mut AnyConn) -> Result<i64> {
+        let timeline = timeline::of(conn)?;
+        if self.0.newest.see(timeline) { Ok(timeline) } else { Err(timeline::replaced()) }
     }
 }
 

@@ -28,6 +28,8 @@ enum Scene {
     Held,
     /// There are no clusters for a while before.
     Without,
+    /// It is a session, and its end.
+    Person,
     /// A server is out of touch with the database when it is revoked.
     Apart,
     /// A server has been out of touch for longer than its lease.
@@ -53,6 +55,7 @@ without! {
     what_is_not_on_record_is_seen: Entries, Plain, [Promise::A1];
     an_entry_with_two_ends_is_seen: OneEnd, Plain, [Promise::A2];
     an_outcome_before_its_call_is_seen: OutcomeComesLast, Without, [Promise::A3];
+    a_reader_who_reads_on_whatever_has_moved_is_seen: Numbers, Person, [Promise::S1];
     a_refusal_for_want_of_a_word_is_seen: SilenceIsNoRefusal, Lapsed, [Promise::V1];
 }
 
@@ -82,7 +85,10 @@ async fn history(rule: Option<Rule>, scene: Scene) -> (std::time::Instant, crate
         trial.push(("KUBEVISION_REPLICAS__NOTIFY", "false".to_owned()));
     }
     let world = World::on_trial(Backend::Postgres, 2, trial).await;
-    let key = world.make_key(0, 0).await;
+    let key = match scene {
+        Scene::Person => world.make_session(0, 0).await,
+        _ => world.make_key(0, 0).await,
+    };
     world.in_use.lock().unwrap().push(key);
     let load = steady(&world, 60, dice.fork());
     for server in 0..2 {
@@ -110,7 +116,7 @@ async fn dies(world: &Arc<World>, key: usize, scene: Scene) {
     let database: &Link = world.servers[1].database.as_ref().unwrap();
     let wait = |millis| tokio::time::sleep(Duration::from_millis(millis));
     match scene {
-        Scene::Plain => revoke(world, key, 0, 0).await,
+        Scene::Plain | Scene::Person => revoke(world, key, 0, 0).await,
         Scene::Slow => {
             links(SLOW);
             wait(1_000).await;

@@ -184,15 +184,19 @@ impl<'a> Checker<'a> {
         let mut by_request: HashMap<&str, &Asked> = HashMap::new();
         for one in self.history.asked.iter().filter(|one| !one.request_id.is_empty() && one.status != 503) {
             by_request.insert(&one.request_id, one);
-            if !entries.contains_key(one.request_id.as_str()) {
+            if !entries.contains_key(one.request_id.as_str()) && !self.history.leaves_no_entry(one) {
                 let text = format!("request {} was answered {} and is not on record", one.serial, one.status);
                 self.report(Promise::A1, Some(one.key), text);
             }
         }
         let mut reached: HashSet<&str> = HashSet::new();
+        let by_serial: HashMap<u64, &Asked> = self.history.asked.iter().map(|one| (one.serial, one)).collect();
         for effect in &self.history.effects {
             reached.insert(&effect.entry);
-            if !entries.contains_key(effect.entry.as_str()) {
+            let asked = effect.serial.and_then(|serial| by_serial.get(&serial));
+            if !entries.contains_key(effect.entry.as_str())
+                && !asked.is_some_and(|one| self.history.leaves_no_entry(one))
+            {
                 self.report(Promise::A1, None, format!("{} is at the cluster and not on record", effect.line));
             }
         }

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::task::{JoinHandle, JoinSet};
 
-/// When a key is tried, after the answer to its revocation.
+/// When a key or session is tried, after the answer to its revocation.
 const PROBES: [Duration; 9] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
@@ -33,10 +33,12 @@ const OPENS: Duration = Duration::from_secs(5);
 /// Streams of each key.
 pub(crate) const STREAMS: usize = 4;
 
-/// Revokes a key by its owner's session, over servers beginning with this one.
+/// Revokes a key, or ends a session, by another session of its owner's, over servers beginning with this one.
 pub(crate) async fn revoke(world: &World, key: usize, person: usize, first: usize) {
     let token = format!("Bearer {}", world.people[person % world.people.len()].token);
-    let path = format!("/api/v1/api-keys/{}", world.key(key).id);
+    let taken = world.key(key);
+    let place = if taken.is_session { "auth/sessions" } else { "api-keys" };
+    let path = format!("/api/v1/{place}/{}", taken.id);
     let call = async || {
         let delete = |address| Request::new(address, "DELETE", &path).header("authorization", token.as_str());
         world.call(first, 204, delete).await;
@@ -99,7 +101,11 @@ pub(crate) fn lane(world: &Arc<World>, rounds: &Arc<AtomicUsize>, mut dice: Dice
         while rounds.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             let count = world.servers.len();
             let (person, first) = (dice.below(world.people.len()), dice.below(count));
-            let key = world.make_key(person, first).await;
+            // Of three one is a person.
+            let key = match dice.below(3) {
+                0 => world.make_session(person, first).await,
+                _ => world.make_key(person, first).await,
+            };
             world.in_use.lock().unwrap().push(key);
             let mut streams = open_streams(&world, key, STREAMS, first);
             tokio::time::sleep(dice.millis(200, 1_000)).await;

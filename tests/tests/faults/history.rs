@@ -72,11 +72,14 @@ pub(crate) struct Spell {
     pub(crate) live: Option<Instant>,
 }
 
-/// A key.
+/// A key, or a session.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
     pub(crate) id: String,
-    pub(crate) text: String,
+    /// What is sent as `Authorization`.
+    pub(crate) shown: String,
+    /// Whether it is a person's session, whose successful reads leave no entry.
+    pub(crate) is_session: bool,
     pub(crate) spells: Vec<Spell>,
 }
 
@@ -113,7 +116,7 @@ pub(crate) struct History {
     pub(crate) asked: Vec<Asked>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) entries: Vec<Entry>,
-    /// Ids of keys that the database has as revoked.
+    /// Ids of keys that the database has as revoked, and of sessions that it has as ended.
     pub(crate) revoked: Vec<String>,
     /// A server's process stood still from one time to another.
     pub(crate) pauses: Vec<(usize, Instant, Instant)>,
@@ -122,6 +125,11 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Whether nothing need be on record of a request: a person has read.
+    pub(crate) fn leaves_no_entry(&self, one: &Asked) -> bool {
+        self.keys[one.key].is_session && one.what != What::Patch && !matches!(one.status, 401 | 403)
+    }
+
     /// All that is known of a key, in the order of time.
     pub(crate) fn of_key(&self, key: usize, start: Instant) -> String {
         let mut lines: Vec<(Instant, String)> = self.events.clone();

@@ -1,4 +1,4 @@
-//! Requests with keys: each on a connection of its own, noted with all that came of it; one at a time, or so many a second.
+//! Requests with keys and in sessions: each on a connection of its own, noted with all that came of it; one at a time, or so many a second.
 
 use crate::{
     answer::came,
@@ -31,7 +31,7 @@ pub(crate) enum By {
     Itself,
 }
 
-fn head(what: What, serial: u64, server: usize, text: &str) -> String {
+fn head(what: What, serial: u64, server: usize, shown: &str) -> String {
     let pods = "namespaces/team/pods";
     let at = format!("/api/v1/clusters/c{server}");
     let line = match what {
@@ -47,18 +47,18 @@ fn head(what: What, serial: u64, server: usize, text: &str) -> String {
         What::Patch => format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{PATCH}", PATCH.len()),
         _ => "\r\n".to_owned(),
     };
-    format!("{line} HTTP/1.1\r\nHost: kv\r\nConnection: close\r\nAuthorization: ApiKey {text}\r\n{more}")
+    format!("{line} HTTP/1.1\r\nHost: kv\r\nConnection: close\r\nAuthorization: {shown}\r\n{more}")
 }
 
 /// Asks, and notes what came of it.
 pub(crate) async fn ask(world: &World, by: By, key: usize, server: usize, what: What) -> Asked {
-    let (serial, text) = (world.next_serial(), world.key(key).text);
+    let (serial, shown) = (world.next_serial(), world.key(key).shown);
     let place = &world.servers[server];
     let address = if by == By::Link { place.clients.address } else { world.address(server) };
     let mut heard = Vec::new();
     let mut local = None;
     let began = Instant::now();
-    let head = head(what, serial, server, &text);
+    let head = head(what, serial, server, &shown);
     let exchange = talk(address, &head, &mut local, &mut heard);
     if what == What::Stream {
         exchange.await;

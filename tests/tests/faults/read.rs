@@ -45,9 +45,12 @@ pub(crate) fn entries(database: &TestDatabase) -> Vec<Entry> {
     database.texts(query).into_iter().map(entry).collect()
 }
 
-/// The ids of the keys that are revoked.
+/// The ids of the keys that are revoked, and of the sessions that are over.
 pub(crate) fn revoked(database: &TestDatabase) -> Vec<String> {
     let hex = if database.url.is_sqlite() { "lower(hex(id))" } else { "encode(id, 'hex')" };
-    let query = format!("SELECT {hex} AS value FROM api_keys WHERE revoked_at IS NOT NULL");
+    let query = format!(
+        "SELECT {hex} AS value FROM api_keys WHERE revoked_at IS NOT NULL \
+         UNION ALL SELECT {hex} AS value FROM sessions WHERE ended_at IS NOT NULL"
+    );
     database.texts(&query).into_iter().flatten().collect()
 }

@@ -11,7 +11,7 @@ use kv_server::{
     cluster::ClusterAccess,
     operations::{Acting, add_cluster::add_cluster},
 };
-use kv_tests::{Answer, Backend, Cluster, Link, Process, Reply, Request, TestApp, until};
+use kv_tests::{Answer, Backend, Cluster, Link, PASSWORD, Process, Reply, Request, TestApp, until};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{
@@ -255,7 +255,27 @@ impl World {
         let made: Value = made.json();
         let text = |field: &str| made[field].as_str().unwrap().to_owned();
         self.records.with(|history| {
-            history.keys.push(Story { id: text("id"), text: text("key"), spells: Vec::new() });
+            let shown = format!("ApiKey {}", text("key"));
+            history.keys.push(Story { id: text("id"), shown, is_session: false, spells: Vec::new() });
+            history.keys.len() - 1
+        })
+    }
+
+    /// Begins another session of somebody's: its number in the history.
+    pub(crate) async fn make_session(&self, person: usize, first: usize) -> usize {
+        let named = json!({"username": format!("user{}", person % PEOPLE), "password": PASSWORD});
+        let login = |address| Request::new(address, "POST", "/api/v1/auth/login").json(&named);
+        let (begun, _) = self.call(first, 200, login).await;
+        let shown = format!("Bearer {}", begun.json()["access_token"].as_str().unwrap());
+        let list = |address| {
+            Request::new(address, "GET", "/api/v1/auth/sessions?limit=200").header("authorization", shown.as_str())
+        };
+        let (known, _) = self.call(first, 200, list).await;
+        let known = known.json();
+        let this = known["items"].as_array().unwrap().iter().find(|one| one["current"] == true);
+        let id = this.unwrap()["id"].as_str().unwrap().to_owned();
+        self.records.with(|history| {
+            history.keys.push(Story { id, shown: shown.clone(), is_session: true, spells: Vec::new() });
             history.keys.len() - 1
         })
     }
@@ -308,14 +328,14 @@ impl World {
         let living = self.make_key(0, 0).await;
         let path = "/api/v1/clusters";
         for server in 0..self.servers.len() {
-            let ask = async |text: &str| {
+            let ask = async |shown: &str| {
                 let request = Request::new(self.address(server), "GET", path);
-                let sent = request.header("authorization", format!("ApiKey {text}")).try_send().await;
+                let sent = request.header("authorization", shown).try_send().await;
                 sent.map_or_else(|error| format!("{error:?}"), |answer| format!("{} {}", answer.status, answer.text()))
             };
             let deadline = Instant::now() + 2 * kv_tests::PATIENCE;
             loop {
-                let said = ask(&self.key(living).text).await;
+                let said = ask(&self.key(living).shown).await;
                 if said.starts_with("200") {
                     break;
                 }

@@ -30,6 +30,7 @@ mod pages_work;
 mod passwords;
 mod paths;
 mod processes;
+mod reading;
 mod registering;
 mod replicas;
 mod revocation;

@@ -94,6 +94,7 @@ impl World {
             ("a patch", patch.key(&self.key)),
             ("a get", self.app.get(POD).key(&self.key)),
             ("a list", self.app.get("/api/v1/clusters").key(&self.key)),
+            ("a person's list", self.app.get("/api/v1/clusters").session(&self.session)),
             ("a read", self.app.get("/api/v1/api-keys/current").key(&self.key)),
         ];
         let clients = (0..CLIENTS).map(|client| {

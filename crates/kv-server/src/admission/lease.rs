@@ -16,6 +16,9 @@ use std::{
 const LENGTH: Duration = Duration::from_secs(2);
 /// Between two renewals.
 pub const RENEW_EVERY: Duration = Duration::from_millis(666);
+/// A lease is fresh for as long as this after the sending of its renewal: what was decided by it alone ends soon after the
+/// database has fallen silent, and not with the lease. No promise rests on it.
+const FRESH: Duration = Duration::from_millis(900);
 /// After this long without a renewal a lease has run out by everybody's clock, though one run a tenth slower than the
 /// other.
 pub const GONE_AFTER: Duration = Duration::from_millis(2_200);
@@ -68,6 +71,12 @@ impl Lease {
     #[must_use]
     pub fn holds(&self) -> bool {
         nanos(self.0.clock.since_boot()) < self.0.until.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was renewed just before `now` of the boot clock, and holds then.
+    #[must_use]
+    pub fn is_fresh(&self, now: Duration) -> bool {
+        nanos(now + (LENGTH - FRESH)) < self.0.until.load(Ordering::SeqCst)
     }
 
     /// The term that a request begins in.

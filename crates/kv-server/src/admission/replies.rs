@@ -104,7 +104,7 @@ mod tests {
     };
     use time::OffsetDateTime;
 
-    const ADMITTED: Decision = Decision { verdict: Verdict::Admitted, at: OffsetDateTime::UNIX_EPOCH };
+    const ADMITTED: Decision = Decision { verdict: Verdict::Admitted, at: OffsetDateTime::UNIX_EPOCH, lasts: None };
 
     /// Work outside that is to be begun.
     fn request() -> Request {

@@ -41,6 +41,7 @@ pub async fn add_cluster(
     let new = NewCluster { id, name, server, sealed, impersonate };
     let (basis, occasion) = (acting.basis, acting.occasion.clone());
     app.with_store(move |store| store.add_cluster(&permit, basis.as_ref(), &new, &occasion)).await?;
+    acting.settle().await;
     app.refresh_clusters().await;
     Ok(made)
 }

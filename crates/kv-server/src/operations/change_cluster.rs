@@ -1,6 +1,6 @@
 //! Change how a cluster is called: as its own account alone, or on behalf of the caller by name.
 //!
-//! What was decided before is decided again; what is under way as the account, and shall be the caller's, ends.
+//! What was decided before is decided again; what is under way there as somebody else than from now on ends.
 
 use super::Acting;
 use crate::failure::Failure;

@@ -7,8 +7,9 @@ use super::forget;
 use crate::{
     admission::{GONE_AFTER, Interruption, RENEW_EVERY},
     app::App,
+    broken::Rule,
 };
-use kv_store::{LeaseConnection, NumberedCut, Replica, StoreError, points::Point};
+use kv_store::{LeaseConnection, LeaseNews, NumberedCut, Replica, StoreError, points::Point};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -34,7 +35,8 @@ impl Joined {
     pub(super) fn new(app: &App) -> Result<Self, StoreError> {
         let mut connection = app.store.connect_lease(app.replicas.id, app.config.replicas.notify)?;
         let sent = app.clock.since_boot();
-        let known = connection.join(app.clock.now())?;
+        let (known, revisions) = connection.join(app.clock.now())?;
+        app.readers.publish(revisions);
         app.in_flight.lease().renew(sent);
         Ok(Self { connection, known })
     }
@@ -182,8 +184,8 @@ impl Keeper {
         let sent = self.app.clock.since_boot();
         if sent < self.due && ended == self.acknowledged && self.app.store.counts_renewals() {
             if connection.has_news(self.known)? || news {
-                let cuts = connection.cuts_after(self.known)?;
-                self.take(cuts);
+                let news = connection.news_after(self.known)?;
+                self.take(news);
             }
             return Ok(());
         }
@@ -195,7 +197,7 @@ impl Keeper {
                     Point::CutAcknowledged.reached();
                 }
                 self.acknowledged = renewal.acknowledged;
-                self.take(renewal.cuts);
+                self.take(renewal.news);
                 // A later one of the same counts for longer.
                 self.unmarked.retain(|&(through, _)| through != self.known);
                 self.unmarked.push_back((self.known, sent));
@@ -209,8 +211,12 @@ impl Keeper {
         Ok(())
     }
 
-    fn take(&mut self, cuts: Vec<NumberedCut>) {
-        for cut in cuts {
+    fn take(&mut self, news: LeaseNews) {
+        // First: what is acknowledged below was decided on by nobody who arrives later.
+        if !self.app.config.broken.leaves_out(Rule::Numbers) {
+            self.app.readers.publish(news.revisions);
+        }
+        for cut in news.cuts {
             self.known = cut.number;
             // Whoever carries them out ends after this thread.
             let _ = self.tell.send(cut);
@@ -224,9 +230,10 @@ impl Keeper {
         drop(self.app.in_flight.mark_all(Interruption::Unconfirmed));
         self.unmarked.clear();
         let sent = self.app.clock.since_boot();
-        self.known = connection.join(self.app.clock.now())?;
-        self.acknowledged = self.known;
-        let known = self.known;
+        let (known, revisions) = connection.join(self.app.clock.now())?;
+        self.app.readers.publish(revisions);
+        self.known = known;
+        self.acknowledged = known;
         self.app.replicas.change(|progress| progress.marked = progress.marked.max(known));
         self.app.in_flight.lease().renew(sent);
         Ok(())

@@ -15,6 +15,7 @@ use kv_authz::{
     Unusable,
     audit::{Entry, Finish},
 };
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// One request before admission.
@@ -50,6 +51,17 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The entry's time, by the database's clock.
     pub at: OffsetDateTime,
+    /// How long it would say the same of another request on the same basis. None where it was refused, or leaves an entry.
+    pub lasts: Option<Lasts>,
+}
+
+/// How long an admission lasts: as long as a number has not moved, and no longer than the credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lasts {
+    /// [`Revisions::standings`](crate::Revisions::standings), in the snapshot that admitted.
+    pub standings: i64,
+    /// What the credential had left then, by the database's clock.
+    pub at_most: Duration,
 }
 
 /// The end of an entry that was begun by [`Store::admit`].

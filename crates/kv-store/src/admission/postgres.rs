@@ -248,7 +248,7 @@ pub(super) fn admit(
             Verdict::Admitted | Verdict::Stale => None,
         };
         written.extend(print.map(|print| Item::printed(Kind::Entry, now, line.row.id, print)));
-        decisions.push(Decision { verdict, at: row::time(now)? });
+        decisions.push(Decision { verdict, at: row::time(now)?, lasts: standings.lasts(request, verdict, now) });
     }
     Ok((decisions, written))
 }

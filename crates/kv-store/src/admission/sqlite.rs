@@ -1,9 +1,6 @@
 //! Admission on SQLite: one transaction of the one writer, checked and written row by row, committed once.
 
-use super::{
-    Decision, Request, Verdict,
-    standings::{STANDINGS, Standings},
-};
+use super::{Decision, Request, Verdict, standings::Standings};
 use crate::{
     audit,
     backend::AnyConn,
@@ -12,6 +9,7 @@ use crate::{
     error::Result,
     points::Point,
     print::Item,
+    revisions::STANDINGS,
     row::{self, bytes},
     schema::{api_keys, revisions},
     transaction,
@@ -44,7 +42,8 @@ pub(super) fn admit(
         }
         let at = row::time(now)?;
         Point::IntentWritten.reached();
-        Ok((verdicts.into_iter().map(|verdict| Decision { verdict, at }).collect(), written))
+        let decided = |(request, verdict)| Decision { verdict, at, lasts: standings.lasts(request, verdict, now) };
+        Ok((batch.iter().zip(verdicts).map(decided).collect(), written))
     })
 }
 

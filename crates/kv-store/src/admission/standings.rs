@@ -4,11 +4,9 @@
 //!
 //! Nobody is admitted from here without that number. What was refused is never kept.
 
+use super::{Lasts, Request, Verdict};
 use crate::basis::{Basis, Credential};
-use std::collections::HashMap;
-
-/// The row of `revisions` that moves, by triggers of the database's.
-pub(super) const STANDINGS: &str = "standings";
+use std::{collections::HashMap, time::Duration};
 
 /// The most that is kept, as many as authorities are: some eight megabytes. Then it begins anew.
 const MOST: usize = 65_536;
@@ -51,6 +49,13 @@ impl Standings {
         let found = self.found.get(&basis.credential)?;
         let same = found.user_version == basis.user_version && found.role_version == basis.role_version;
         (same && self.are_of(basis)).then_some(found.until)
+    }
+
+    /// How long the admission of a request without an entry lasts, as of `now`, in microseconds.
+    pub(super) fn lasts(&self, request: &Request, verdict: Verdict, now: i64) -> Option<Lasts> {
+        let basis = request.basis.as_ref().filter(|_| verdict == Verdict::Admitted && !request.audited)?;
+        let left = u64::try_from(self.good_until(basis)?.saturating_sub(now)).ok()?;
+        Some(Lasts { standings: self.revision, at_most: Duration::from_micros(left) })
     }
 
     /// Takes note of the number as the database has it, and forgets what was found at another.
