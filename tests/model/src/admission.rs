@@ -2,12 +2,12 @@
 //! outcomes, which are written behind. Never a request in a statement that was issued before it arrived.
 
 use crate::{
-    clock::MS,
+    clock::{MS, Micros},
     counts::Branch,
     database::{AdmitRow, Kind, Reply, Verdict},
     event::{Inside, ProcessNo, RequestNo, StatementNo},
     history::{Outcome, Status},
-    process::{LANES, Mark, OUTCOMES},
+    process::{LANES, Mark, OUTCOMES, Standing},
     request::Step,
     rules::Mutant,
     world::World,
@@ -48,7 +48,7 @@ impl World {
                     unjudged,
                 }
             };
-            let kind = Kind::Admit(taken.iter().map(row).collect());
+            let kind = Kind::Admit { rows: taken.iter().map(row).collect(), sent: self.boot(process) };
             let statement = self.state(process, connection, kind);
             self.memory(process).lanes[lane] = Some(statement);
             for request in taken {
@@ -63,14 +63,14 @@ impl World {
     fn join(&mut self, process: ProcessNo, request: RequestNo) -> bool {
         let (credential, version) = (self.requests[request].credential, self.requests[request].rights.version);
         for statement in self.memory(process).lanes.into_iter().flatten() {
-            if let Kind::Admit(rows) = &mut self.statements[statement].kind
+            if let Kind::Admit { rows, .. } = &mut self.statements[statement].kind
                 && let Some(same) = rows.iter().position(|row| (row.credential, row.version) == (credential, version))
             {
                 self.requests[request].step = Step::Judging(statement);
                 let it = AdmitRow { request, ..rows[same] };
                 rows.push(it);
                 // Its snapshot may have been taken; the verdict is that of the other.
-                if let Some(Reply::Verdicts(verdicts)) = &mut self.statements[statement].reply {
+                if let Some(Reply::Verdicts { verdicts, .. }) = &mut self.statements[statement].reply {
                     let verdict = verdicts[same];
                     verdicts.push(verdict);
                 }
@@ -80,13 +80,22 @@ impl World {
         false
     }
 
-    pub(crate) fn judged(&mut self, process: ProcessNo, statement: StatementNo, rows: &[AdmitRow], reply: Reply) {
+    pub(crate) fn judged(
+        &mut self,
+        process: ProcessNo,
+        statement: StatementNo,
+        (rows, sent): (&[AdmitRow], Micros),
+        reply: Reply,
+    ) {
         self.free_lane(process, statement);
-        let Reply::Verdicts(verdicts) = reply else { return };
+        let Reply::Verdicts { verdicts, standings } = reply else { return };
         let node = self.statements[statement].node;
         let current = node >= self.memory(process).lease.node;
         for (row, verdict) in rows.iter().zip(verdicts) {
             let request = row.request;
+            if verdict == Verdict::Admitted {
+                self.keep(process, row, Standing { number: standings, node }, sent);
+            }
             self.tell(Some(row.credential), || format!("database {node} says of request {request}: {verdict:?}"));
             let unaware = matches!(self.requests[request].step, Step::Over);
             match verdict {

@@ -110,6 +110,18 @@ listed! {
         StreamWithoutLease,
         /// An unaudited read was judged by an older primary than the one that renewed the lease.
         ReadElsewhere,
+        /// An unaudited read was decided here.
+        ReadHere,
+        /// It was marked before it was answered.
+        ReadHereMarked,
+        /// It was not decided here, because the number had moved.
+        ReadNumberMoved,
+        /// It was not, because the number was the same, and another primary's.
+        ReadNumberElsewhere,
+        /// It was not, because the rights were not those that had been admitted.
+        ReadVersionMoved,
+        /// It was not, because the lease was not renewed just now.
+        ReadNotFresh,
         /// Rows were read from an older primary than the one that has the cut.
         RowsElsewhere,
         /// A probe came at the instant of the revoker's answer, and was not accepted.

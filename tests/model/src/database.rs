@@ -11,6 +11,8 @@ use std::collections::{BTreeSet, VecDeque};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReplicaRow {
     pub(crate) id: u64,
+    /// Another after each renewal, and unlike any other's: one that is counted up may have been seen before, where it was
+    /// never acknowledged, and its replica would seem to have stood still since.
     pub(crate) renewals: u64,
     pub(crate) acknowledged: u64,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Tables {
     pub(crate) owners: Vec<usize>,
     pub(crate) dead: Vec<bool>,
     pub(crate) users: Vec<UserRow>,
+    /// Moves with everything that gives rights or takes them.
+    pub(crate) standings: u64,
     /// The number of the newest cut.
     pub(crate) newest: u64,
     pub(crate) cuts: Vec<Cut>,
@@ -63,20 +67,23 @@ pub(crate) enum Verdict {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// A new row, at the newest number.
+    /// A new row, at the newest number. Returns what the standings are.
     Register {
         row: u64,
         sent: Micros,
     },
-    /// Raises `renewals`, writes `acknowledged`, returns the cuts above what the replica has.
+    /// Raises `renewals`, writes `acknowledged`, returns the cuts above what the replica has, and the standings.
     Renew {
         row: u64,
         acknowledged: u64,
         has: u64,
         sent: Micros,
     },
-    /// Judges and writes intents.
-    Admit(Vec<AdmitRow>),
+    /// Judges and writes intents. Returns the standings that it judged at.
+    Admit {
+        rows: Vec<AdmitRow>,
+        sent: Micros,
+    },
     /// Reads rights.
     Load(RequestNo),
     /// Takes rights away.
@@ -94,9 +101,9 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Missing,
-    Registered { newest: u64 },
-    Renewed { cuts: Vec<Cut>, rows: Vec<ReplicaRow> },
-    Verdicts(Vec<Verdict>),
+    Registered { newest: u64, standings: u64 },
+    Renewed { cuts: Vec<Cut>, rows: Vec<ReplicaRow>, standings: u64 },
+    Verdicts { verdicts: Vec<Verdict>, standings: u64 },
     Rights { version: u64, right: bool, dead: bool },
     Committed { number: u64, repeated: bool },
     Rows(Vec<ReplicaRow>),
@@ -182,9 +189,15 @@ impl Tables {
     /// Takes away what is to be taken, and makes a user's version another. False: it was gone already.
     pub(crate) fn take(&mut self, subject: Subject, version: u64) -> bool {
         match subject {
-            Subject::Credential(credential) => !std::mem::replace(&mut self.dead[credential], true),
+            Subject::Credential(credential) => {
+                let taken = !std::mem::replace(&mut self.dead[credential], true);
+                // Where nothing changes, nothing moves.
+                self.standings += u64::from(taken);
+                taken
+            }
             Subject::Right(user) => {
                 self.users[user].version = version;
+                self.standings += 1;
                 std::mem::replace(&mut self.users[user].right, false)
             }
         }

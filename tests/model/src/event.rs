@@ -1,6 +1,6 @@
 //! What can happen, and the queue of what will. Never what it leads to.
 
-use crate::{clock::Micros, network::Trouble};
+use crate::{clock::Micros, network::Trouble, process::Standing};
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 pub(crate) type RequestNo = usize;
@@ -83,6 +83,8 @@ pub(crate) enum Around {
 pub(crate) enum Inside {
     Handle(RequestNo),
     Patience(RequestNo),
+    /// A read that was decided here has its answer.
+    ReadOn(RequestNo),
     /// The work of an admitted request has come to its write.
     Work(RequestNo),
     /// The write itself, by a process that was stopped before it.
@@ -125,6 +127,8 @@ pub(crate) enum Inside {
     Revoke(CallNo),
     Poll(CallNo),
     WaitedOut(CallNo),
+    /// Only where the number is published late.
+    PublishLate(Standing),
     /// Only where a replica marks after it has acknowledged.
     MarkLate(u64),
 }

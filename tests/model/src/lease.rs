@@ -6,9 +6,9 @@ use crate::{
     database::{Kind, Reply},
     event::{Inside, ProcessNo, RequestNo},
     history::Subject,
-    process::{Lease, Mark, RENEWALS},
+    process::{Lease, Mark, RENEWALS, Standing},
     request::Step,
-    rules::{LEASE, Mutant, RENEWAL},
+    rules::{FRESH, LEASE, Mutant, RENEWAL},
     world::World,
 };
 
@@ -22,6 +22,11 @@ impl World {
     /// Whether the replica may act, in this instant.
     pub(crate) fn has_lease(&self, process: ProcessNo) -> bool {
         self.lease_clock(process) < self.processes[process].memory.lease.until
+    }
+
+    /// Whether the newest renewal that counts was sent just now.
+    pub(crate) fn is_fresh(&self, process: ProcessNo) -> bool {
+        self.lease_clock(process) + LEASE < self.processes[process].memory.lease.until + FRESH
     }
 
     /// Sends a renewal, or sees to it that one more is sent when the one that is under way is done.
@@ -71,21 +76,24 @@ impl World {
 
     pub(crate) fn registered(&mut self, process: ProcessNo, (row, node): (u64, usize), sent: Micros, reply: Reply) {
         self.memory(process).renewal = None;
-        let Reply::Registered { newest } = reply else { return };
+        let Reply::Registered { newest, standings } = reply else { return };
         let memory = self.memory(process);
         memory.row = Some(row);
         (memory.applied, memory.acknowledged) = (newest, newest);
         self.tell(None, || format!("replica {process} has registered row {row} at cut {newest}"));
+        self.publish(process, Standing { number: standings, node });
         self.extend(process, node, sent);
     }
 
     pub(crate) fn renewed(&mut self, process: ProcessNo, node: usize, sent: Micros, reply: Reply) {
         self.memory(process).renewal = None;
-        let (cuts, rows) = match reply {
-            Reply::Renewed { cuts, rows } => (cuts, rows),
+        let (cuts, rows, standings) = match reply {
+            Reply::Renewed { cuts, rows, standings } => (cuts, rows, standings),
             _ => return self.row_is_missing(process),
         };
         self.watch(process, &rows);
+        // First: nobody who arrives after an acknowledgement is admitted by what was so before the cut.
+        self.publish(process, Standing { number: standings, node });
         if !self.has_lease(process) && self.memory(process).lease.until > 0 {
             // The timer may be late. What was in flight when the lease ran out has been waited for by nobody since.
             self.note(Branch::LapseAtRenewal);
@@ -98,7 +106,8 @@ impl World {
                 let soon = self.random.between(0, 60 * MS);
                 self.after(process, soon, Inside::MarkLate(cut.number));
             } else if self.mark(process, cut.subject, cut.number) {
-                self.note(Branch::CutMarked);
+                let here = self.made_here(process, cut.number);
+                self.note(if here { Branch::CutMarkedHere } else { Branch::CutMarked });
             }
             self.memory(process).applied = self.memory(process).applied.max(cut.number);
             self.tell(cut.subject.credential(), || {
@@ -197,10 +206,13 @@ impl World {
 
     fn set_mark(&mut self, request: RequestNo, mark: Mark) {
         let it = &mut self.requests[request];
-        let (process, credential, first) = (it.replica, it.credential, it.mark.is_none());
+        let (process, credential, first, here) = (it.replica, it.credential, it.mark.is_none(), it.here);
         it.mark = Some(mark);
         self.tell(Some(credential), || format!("request {request} is marked: {mark:?}"));
         if first {
+            if here {
+                self.note(Branch::ReadHereMarked);
+            }
             // It lets go soon; a slow one later. Until then gates see the mark.
             let most = if self.random.chance(30) { 100 * MS } else { 2 * MS };
             let soon = self.random.between(0, most);

@@ -15,6 +15,7 @@ mod network;
 mod plan;
 mod process;
 mod random;
+mod readers;
 mod request;
 mod revoker;
 mod rules;

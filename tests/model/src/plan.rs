@@ -27,17 +27,21 @@ pub(crate) struct Drawn {
     pub(crate) replica: ProcessNo,
     pub(crate) needs_right: bool,
     pub(crate) streams: bool,
+    /// It reads our own tables, and leaves no entry. Only sessions do.
+    pub(crate) reads: bool,
 }
 
 impl World {
     /// Draws everything.
     pub(crate) fn plan(&mut self) -> Micros {
+        let fails_over = self.random.chance(400);
+        self.only_reads = self.rules.faults && fails_over && self.random.chance(400);
         self.people();
         self.machines();
         let changes = self.revocations();
         for _ in 0..BESIDES {
             let at = self.random.between(20 * MS, LENGTH);
-            let credential = self.random.below(CREDENTIALS);
+            let credential = self.somebody();
             self.request_at(at, credential, 100);
         }
         for _ in 0..24 {
@@ -54,7 +58,7 @@ impl World {
             }
         }
         if self.rules.faults {
-            self.faults(&changes);
+            self.faults(&changes, fails_over);
         }
         LENGTH + Self::AFTERMATH
     }
@@ -118,7 +122,7 @@ impl World {
             let subject = if number % 3 == 2 {
                 Subject::Right(self.random.below(USERS))
             } else {
-                Subject::Credential(self.random.below(CREDENTIALS))
+                Subject::Credential(self.somebody())
             };
             let process = self.random.below(OPERATOR + 1);
             self.add_call(at, subject, process, 3);
@@ -126,6 +130,21 @@ impl World {
                 // Two people have the same idea.
                 let (process, at) = (self.random.below(OPERATOR + 1), at + self.random.between(MS, 900 * MS));
                 self.add_call(at, subject, process, 3);
+            }
+            if let (Subject::Right(user), true) = (subject, self.random.chance(700)) {
+                // Rights are read again while they are taken away.
+                let just_before = at.saturating_sub(self.random.between(0, 20 * MS));
+                self.put(just_before, Around::Write { user, give: false });
+            }
+            for replica in 0..REPLICAS {
+                if self.random.chance(300) {
+                    let credential = match subject {
+                        Subject::Credential(credential) => credential,
+                        Subject::Right(user) => session_of(user),
+                    };
+                    let from = at.saturating_sub(self.random.between(50 * MS, 500 * MS));
+                    self.reading((from, at + 70 * MS), 50 * MS, credential, replica);
+                }
             }
             for _ in 0..3 {
                 let (begins, credential) =
@@ -141,6 +160,18 @@ impl World {
         times
     }
 
+    /// A person reads on and on at one replica.
+    fn reading(&mut self, (from, until): (Micros, Micros), gaps: Micros, credential: usize, replica: ProcessNo) {
+        let mut at = from;
+        while at < until && is_session(credential) {
+            let needs_right = self.random.chance(500);
+            let request = self.draw(Drawn { credential, replica, needs_right, streams: false, reads: true });
+            let request = self.add(request);
+            self.put(at, Around::Send(request));
+            at += self.random.between(0, gaps);
+        }
+    }
+
     fn meant(&mut self, subject: Subject) -> usize {
         match subject {
             Subject::Credential(credential) => credential,
@@ -148,15 +179,22 @@ impl World {
         }
     }
 
+    /// A credential.
+    fn somebody(&mut self) -> usize {
+        let user = self.random.below(USERS);
+        self.one_of(user)
+    }
+
     /// One of a user's credentials.
     pub(crate) fn one_of(&mut self, user: usize) -> usize {
-        user + USERS * self.random.below(CREDENTIALS / USERS)
+        let credential = user + USERS * self.random.below(CREDENTIALS / USERS);
+        if self.only_reads && !is_session(credential) { session_of(user) } else { credential }
     }
 
     fn request_at(&mut self, at: Micros, credential: usize, streams: u64) {
         let (replica, needs_right) = (self.random.below(REPLICAS), self.random.chance(500));
-        let streams = self.random.chance(streams);
-        let request = self.draw(Drawn { credential, replica, needs_right, streams });
+        let (streams, reads) = (self.random.chance(streams) && !self.only_reads, self.only_reads);
+        let request = self.draw(Drawn { credential, replica, needs_right, streams, reads });
         let request = self.add(request);
         self.put(at, Around::Send(request));
         if self.rules.faults && self.random.chance(20) {
@@ -167,16 +205,15 @@ impl World {
 
     /// A request with the rest left to chance.
     pub(crate) fn draw(&mut self, drawn: Drawn) -> Request {
-        let Drawn { credential, replica, needs_right, streams } = drawn;
+        let Drawn { credential, replica, needs_right, streams, reads } = drawn;
         let about = match self.random.below(10) {
             _ if streams => About::Stream,
+            _ if reads => About::Own,
             0..4 => About::Own,
             4..9 => About::Call,
             _ => About::Stream,
         };
-        // Half of the credentials are sessions, whose reads leave no entry.
-        let session = credential / USERS == 2 || credential / USERS + credential % 2 == 1;
-        let audited = !(session && self.random.chance(700));
+        let audited = !(is_session(credential) && (reads || self.random.chance(700)));
         // Most work is short. Some waits for something, and that is where the gates are for.
         let works = match self.random.below(100) {
             0..8 => self.random.between(50 * MS, 2_600 * MS),
@@ -195,6 +232,7 @@ impl World {
             rights: Rights { version: 0, right: false, dead: false, loaded: 0 },
             forbidden: false,
             entered: false,
+            here: false,
             attempts: 0,
             mark: None,
             works,
@@ -207,7 +245,7 @@ impl World {
     }
 
     /// Faults, more of them around revocations than elsewhere.
-    fn faults(&mut self, changes: &[Micros]) {
+    fn faults(&mut self, changes: &[Micros], fails_over: bool) {
         self.deaf = [0, 100, 1_000][self.random.below(3)];
         self.stops_at_gates = self.random.chance(400);
         let mut times: Vec<Micros> = Vec::new();
@@ -222,9 +260,29 @@ impl World {
         for at in times {
             self.fault_at(at);
         }
-        if self.random.chance(400) {
+        if self.random.chance(700) {
+            let (at, process) = (self.random.between(S, 6 * S), self.random.below(REPLICAS));
+            self.dead_from(at, process);
+        }
+        if fails_over {
             let at = self.random.between(S, 6 * S);
             self.put(at, Around::Failover);
+            self.two_primaries(at);
+        }
+    }
+
+    /// Both are written to after a failover, and come to the same numbers by different writes, while people read on.
+    fn two_primaries(&mut self, at: Micros) {
+        for _ in 0..4 {
+            let (user, soon) = (self.random.below(USERS), at + self.random.between(50 * MS, 3 * S / 2));
+            self.put(soon, Around::Write { user, give: false });
+        }
+        for _ in 0..3 {
+            let (credential, replica) = (session_of(self.random.below(USERS)), self.random.below(REPLICAS));
+            let ends = at + self.random.between(300 * MS, 3 * S / 2);
+            self.reading((at, ends + 3 * S), 80 * MS, credential, replica);
+            let process = self.random.below(OPERATOR + 1);
+            self.add_call(ends, Subject::Credential(credential), process, 3);
         }
     }
 
@@ -271,7 +329,37 @@ impl World {
 
     /// Nothing passes between a process and the database, for longer than a lease.
     fn dead_from(&mut self, at: Micros, process: ProcessNo) {
-        let trouble = Trouble::Blocked { out: true, back: true, lasting: self.random.between(2 * S, 7 * S / 2) };
+        let lasting = self.random.between(2 * S, 7 * S / 2);
+        let trouble = Trouble::Blocked { out: true, back: true, lasting };
         self.put(at, Around::Befall { process, end: End::Database, trouble });
+        if self.random.chance(500) {
+            // Somebody who reads there loses the session meanwhile, and is among the first when it comes back.
+            let credential = session_of(self.random.below(USERS));
+            self.reading((at.saturating_sub(400 * MS), at + 20 * MS), 80 * MS, credential, process);
+            for _ in 0..6 {
+                let begins = at.saturating_sub(self.random.between(5 * MS, 400 * MS));
+                let stream =
+                    self.draw(Drawn { credential, replica: process, needs_right: false, streams: true, reads: false });
+                let stream = self.add(stream);
+                self.put(begins, Around::Send(stream));
+            }
+            // The last that it hears of is somebody else's, so that its lease is as long as can be.
+            let (before, other) = (at.saturating_sub(self.random.between(4 * MS, 7 * MS)), self.somebody());
+            self.add_call(before, Subject::Credential(other), OPERATOR, 3);
+            let most = if self.random.chance(700) { 2 * MS } else { 200 * MS };
+            let (soon, by) = (at + self.random.between(0, most), self.random.below(OPERATOR + 1));
+            self.add_call(soon, Subject::Credential(credential), by, 3);
+            self.reading((at + lasting, at + lasting + 600 * MS), 6 * MS, credential, process);
+        }
     }
+}
+
+/// Half of the credentials are sessions, whose reads leave no entry.
+pub(crate) fn is_session(credential: usize) -> bool {
+    credential / USERS == 2 || credential / USERS + credential % 2 == 1
+}
+
+/// A session of a user's.
+fn session_of(user: usize) -> usize {
+    user + 2 * USERS
 }

@@ -55,6 +55,24 @@ pub(crate) struct Rights {
     pub(crate) loaded: Micros,
 }
 
+/// The number that moves with everything that gives rights or takes them, and the primary it was read from: another can
+/// come to the same by other writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) number: u64,
+    pub(crate) node: usize,
+}
+
+/// A credential whose unaudited read the database has admitted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader {
+    /// Of the rights that were decided on.
+    pub(crate) version: u64,
+    pub(crate) standing: Standing,
+    /// Until when it counts, by the boot clock.
+    pub(crate) until: Micros,
+}
+
 /// Why a request has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -92,6 +110,10 @@ pub(crate) struct Memory {
     pub(crate) renew_again: bool,
     pub(crate) renewal_timer: u64,
     pub(crate) cache: Vec<Option<Rights>>,
+    /// What the newest renewal told. None: there was none yet.
+    pub(crate) published: Option<Standing>,
+    /// By credential.
+    pub(crate) readers: Vec<Option<Reader>>,
     pub(crate) in_flight: Vec<RequestNo>,
     pub(crate) waiting: VecDeque<RequestNo>,
     pub(crate) lanes: [Option<StatementNo>; 2],
@@ -108,6 +130,7 @@ impl Memory {
         Self {
             connections: vec![Connection::default(); CONNECTIONS],
             cache: vec![None; credentials],
+            readers: vec![None; credentials],
             ..Self::default()
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct Request {
     /// What was decided is a refusal, to be confirmed.
     pub(crate) forbidden: bool,
     pub(crate) entered: bool,
+    /// It was admitted without asking.
+    pub(crate) here: bool,
     pub(crate) attempts: u32,
     pub(crate) mark: Option<Mark>,
     /// How long it works before its first write, how many writes it has, and how long a stream goes on.
@@ -65,6 +67,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether it is a read of our own tables that leaves no entry.
+    pub(crate) fn reads_own(&self) -> bool {
+        self.about == About::Own && !self.audited
+    }
+
     /// Whether its client waits, and has no answer.
     pub(crate) fn waits_in_vain(&self, asked: &Asked) -> bool {
         asked.arrived.is_some() && asked.answered.is_none() && !self.hung_up
@@ -117,7 +124,9 @@ impl World {
     pub(crate) fn handle(&mut self, request: RequestNo) {
         let (process, credential) = (self.requests[request].replica, self.requests[request].credential);
         self.tell(Some(credential), || format!("request {request} is taken up by replica {process}"));
-        let asks_for_lease = !self.is(Mutant::ReadWithoutLease) || self.requests[request].audited;
+        let it = &self.requests[request];
+        let asks_for_lease = !self.is(Mutant::ReadWithoutLease) || it.audited;
+        let asks_for_lease = asks_for_lease && !(self.is(Mutant::ReadHereWithoutLease) && it.reads_own());
         if asks_for_lease && !self.has_lease(process) {
             self.note(Branch::NoLeaseAtArrival);
             return self.answer(request, Status::Unavailable);
@@ -169,6 +178,9 @@ impl World {
         if self.is(Mutant::EffectBesideIntent) && self.requests[request].about == About::Call && !forbidden {
             self.requests[request].step = Step::Working;
             self.work(request);
+        }
+        if self.reads_on(request) {
+            return self.admitted_here(request);
         }
         self.ask_admission(process, request);
     }

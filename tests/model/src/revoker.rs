@@ -1,5 +1,5 @@
 //! The revoking call, from the controller's question to its answer, and the controller's probes at that very instant. Never an
-//! answer before every other replica has acknowledged, or cannot act.
+//! answer before every replica, this one too, is done with the cut or cannot act.
 
 use crate::{
     clock::{MS, Micros, S},
@@ -7,8 +7,8 @@ use crate::{
     database::{Kind, ReplicaRow, Reply},
     event::{Around, CallNo, Inside, ProcessNo},
     history::{Revocation, Subject},
-    plan::Drawn,
-    process::{CHANGES, Condition, Mark, POLLS},
+    plan::{Drawn, is_session},
+    process::{CHANGES, Condition, POLLS},
     rules::{Mutant, SILENCE},
     world::{OPERATOR, REPLICAS, World},
 };
@@ -55,7 +55,7 @@ impl World {
         self.state(process, CHANGES, Kind::Revoke(call));
     }
 
-    /// It committed. Here everything is marked at once; the others hear of it.
+    /// It committed. Here it is a cut like any other, which is looked for at once; the others hear of it.
     pub(crate) fn committed(&mut self, call: CallNo, node: usize, reply: Reply) {
         let Reply::Committed { number, repeated } = reply else { return };
         let Call { process, subject, sent, .. } = self.calls[call];
@@ -66,8 +66,8 @@ impl World {
         if repeated && self.is(Mutant::RepeatWithoutWait) {
             return self.give_back(call);
         }
-        if self.mark(process, subject, number) {
-            self.note(Branch::CutMarkedHere);
+        if self.processes[process].serves {
+            self.renew(process);
         }
         let silence = match self.rules.mutant {
             Some(Mutant::SilentNotWaitedFor) => 300 * MS,
@@ -105,7 +105,7 @@ impl World {
 
     pub(crate) fn polled(&mut self, call: CallNo, node: usize, reply: Reply) {
         let Reply::Rows(rows) = reply else { return };
-        let Call { process, subject, number, over, .. } = self.calls[call];
+        let Call { process, number, over, .. } = self.calls[call];
         let Some(number) = number.filter(|_| !over) else { return };
         self.watch(process, &rows);
         // A primary that was cut off shows rows of a time before the cut; nothing follows from them.
@@ -117,7 +117,9 @@ impl World {
             rows.into_iter().filter(|row| Some(row.id) != self.processes[process].memory.row).collect();
         let silent: Vec<ReplicaRow> = others.into_iter().filter(|row| row.acknowledged < number).collect();
         let all_gone = silent.iter().all(|row| self.is_gone(process, row));
-        let here = self.holds_marked(process, subject);
+        // No second way for what is taken away here: it would have to be told the new standings, too.
+        let here = self.processes[process].serves && self.acknowledgeable(process) < number;
+        let here = here && !self.is(Mutant::RevokerNotWaitedFor);
         if (counts || self.is(Mutant::RowsElsewhere)) && all_gone && !here {
             self.note(if silent.is_empty() { Branch::AllAcknowledged } else { Branch::SomeGone });
             for ReplicaRow { id: row, renewals, .. } in silent {
@@ -135,18 +137,6 @@ impl World {
     fn is_gone(&self, process: ProcessNo, row: &ReplicaRow) -> bool {
         let seen = self.processes[process].memory.watched.get(&row.id);
         seen.is_some_and(|(renewals, since)| *renewals == row.renewals && self.boot(process) >= since + SILENCE)
-    }
-
-    /// Whether requests of this process that were marked have not let go.
-    fn holds_marked(&self, process: ProcessNo, subject: Subject) -> bool {
-        self.processes[process].memory.in_flight.iter().any(|request| {
-            let it = &self.requests[*request];
-            let meant = match subject {
-                Subject::Credential(credential) => it.credential == credential,
-                Subject::Right(user) => self.history.owners[it.credential] == user && it.needs_right,
-            };
-            meant && matches!(it.mark, Some(Mark::Cut(_)))
-        })
     }
 
     pub(crate) fn waited_out(&mut self, call: CallNo) {
@@ -169,12 +159,19 @@ impl World {
                     Subject::Credential(credential) => (credential, self.random.chance(300)),
                     Subject::Right(user) => (self.one_of(user), true),
                 };
-                let mut probe = self.draw(Drawn { credential, replica, needs_right, streams: false });
+                // Who was admitted without asking is who may be so still.
+                let reads = is_session(credential) && (self.only_reads || self.random.chance(400));
+                let mut probe = self.draw(Drawn { credential, replica, needs_right, streams: false, reads });
                 probe.instant = offset <= 50;
                 let request = self.add(probe);
                 self.put(self.now + offset, Around::Arrive(request));
             }
         }
+    }
+
+    /// Whether a cut is one that a process has made itself.
+    pub(crate) fn made_here(&self, process: ProcessNo, number: u64) -> bool {
+        self.calls.iter().any(|call| call.process == process && call.number == Some(number))
     }
 
     /// When everything that was asked for is over, at the latest.

@@ -12,6 +12,12 @@ pub(crate) const LEASE: Micros = 2 * S;
 pub(crate) const RENEWAL: Micros = LEASE / 3;
 /// How long a revoker waits for a silent replica, on its own boot clock.
 pub(crate) const SILENCE: Micros = LEASE / 10 * 11;
+/// How old a renewal may be, by its sending, for a read to be decided here. No promise needs it, the lease is enough: it has
+/// a replica that was cut off ask, and answer 503, before its lease is over.
+pub(crate) const FRESH: Micros = 900 * MS;
+/// How long a credential reads on at most. No promise needs that either, and it is longer than a revoker waits for a silent
+/// replica, so that none is kept by it.
+pub(crate) const READS_ON: Micros = 4 * S;
 /// How long a request waits to be admitted, and a statement to be answered.
 pub(crate) const PATIENCE: Micros = S;
 /// How long an answer of a cluster is waited for.
@@ -55,12 +61,24 @@ listed! {
         WaitFromCommitSent,
         /// Cuts are numbered from a sequence: a higher number may be committed first.
         NumbersWithoutOrder,
+        /// The revoker waits for the other replicas, and not for the one that it runs in.
+        RevokerNotWaitedFor,
         /// Revoking what is revoked already answers at once.
         RepeatWithoutWait,
         /// Unaudited reads ask for no lease.
         ReadWithoutLease,
         /// An unaudited read counts, though the primary it was judged by may be older than the one that renewed the lease.
         ReadElsewhere,
+        /// What was admitted at one number counts at every other.
+        NumberNotCompared,
+        /// The number is published some time after the cuts that came with it were marked and acknowledged.
+        NumberAfterMarks,
+        /// A number counts for that of another primary, which has come to it by other writes.
+        NumberElsewhere,
+        /// What was admitted on other rights counts for those that were decided on.
+        VersionNotCompared,
+        /// A read is decided here without a look at the lease, until its answer's gate.
+        ReadHereWithoutLease,
         /// The replicas' rows count, though the primary they were read from may be older than the one that has the cut.
         RowsElsewhere,
         /// Versions are counted up: two writes on two primaries can make the same one.

@@ -8,7 +8,7 @@ use crate::{
     event::{Around, CallNo, Inside, StatementNo},
     history::{Entry, Subject},
     network::{End, Way},
-    process::RENEWALS,
+    process::{LANES, READS, RENEWALS},
     rules::Mutant,
     world::{REPLICAS, World},
 };
@@ -40,18 +40,18 @@ impl World {
         }
         let tables = &node.tables;
         let (reply, writes) = match &self.statements[statement].kind {
-            Kind::Register { .. } => (Reply::Registered { newest: tables.newest }, true),
+            Kind::Register { .. } => (Reply::Registered { newest: tables.newest, standings: tables.standings }, true),
             Kind::Renew { row, has, .. } => match tables.row(*row) {
                 None => (Reply::Missing, false),
                 Some(_) => {
                     let cuts = tables.cuts.iter().filter(|cut| cut.number > *has).copied().collect();
-                    (Reply::Renewed { cuts, rows: tables.replicas.clone() }, true)
+                    (Reply::Renewed { cuts, rows: tables.replicas.clone(), standings: tables.standings }, true)
                 }
             },
-            Kind::Admit(rows) => {
+            Kind::Admit { rows, .. } => {
                 let verdicts: Vec<Verdict> = rows.iter().map(|row| tables.verdict(row)).collect();
                 let writes = rows.iter().zip(&verdicts).any(|(row, verdict)| writes(row.audited, *verdict));
-                (Reply::Verdicts(verdicts), writes)
+                (Reply::Verdicts { verdicts, standings: tables.standings }, writes)
             }
             Kind::Load(request) => {
                 let credential = self.requests[*request].credential;
@@ -110,25 +110,28 @@ impl World {
             return self.put(at, Around::Commit { statement, epoch });
         }
         let at = self.moment();
+        self.read_once_more(statement);
+        self.renewals += 1;
+        let renewals = self.renewals;
         let tables = &mut self.nodes[number].tables;
         match self.statements[statement].kind.clone() {
             Kind::Register { row, .. } => {
                 let newest = match self.statements[statement].reply {
-                    Some(Reply::Registered { newest }) => newest,
+                    Some(Reply::Registered { newest, .. }) => newest,
                     _ => tables.newest,
                 };
                 tables.replicas.retain(|other| other.id != row);
-                tables.replicas.push(ReplicaRow { id: row, renewals: 1, acknowledged: newest });
+                tables.replicas.push(ReplicaRow { id: row, renewals, acknowledged: newest });
             }
             Kind::Renew { row, acknowledged, .. } => match tables.row_mut(row) {
                 Some(row) => {
-                    row.renewals += 1;
+                    row.renewals = renewals;
                     row.acknowledged = row.acknowledged.max(acknowledged);
                 }
                 None => self.statements[statement].reply = Some(Reply::Missing),
             },
-            Kind::Admit(rows) => {
-                let Some(Reply::Verdicts(verdicts)) = &self.statements[statement].reply else { return };
+            Kind::Admit { rows, .. } => {
+                let Some(Reply::Verdicts { verdicts, .. }) = &self.statements[statement].reply else { return };
                 let judged = rows.iter().zip(verdicts);
                 let judged = judged.filter(|(row, verdict)| counts && writes(row.audited, **verdict));
                 self.history.entries.extend(judged.map(|(row, verdict)| Entry {
@@ -151,13 +154,25 @@ impl World {
                 tables.replicas.retain(|other| (other.id, other.renewals) != (row, renewals));
                 if tables.replicas.len() < before {
                     self.note(Branch::RowDeleted);
-                    self.tell(None, || format!("database: row {row} is deleted at {renewals} renewals"));
+                    self.tell(None, || format!("database: row {row} is deleted at renewal {renewals}"));
                 }
             }
             Kind::Load(_) | Kind::Poll(_) => {}
         }
         if counts {
             self.reply(statement);
+        }
+    }
+
+    /// The keeper of a lease reads the cuts first, and the standings in the same moment or later.
+    fn read_once_more(&mut self, statement: StatementNo) {
+        let later = self.random.chance(500);
+        let it = &mut self.statements[statement];
+        let now = self.nodes[it.node].tables.standings;
+        if let Some(Reply::Registered { standings, .. } | Reply::Renewed { standings, .. }) = &mut it.reply
+            && later
+        {
+            *standings = now;
         }
     }
 
@@ -234,12 +249,13 @@ impl World {
         let at = self.moment();
         let lost =
             self.history.revocations.iter().any(|it| it.subject == Subject::Right(user) && it.committed.is_some());
-        // Some reach the old primary, and are never acknowledged there.
-        let astray = !give && primary > 0 && self.nodes[primary - 1].up && self.random.chance(500);
+        // Many reach the old primary, so that both have written about as much. They are never acknowledged there.
+        let astray = !give && primary > 0 && self.nodes[primary - 1].up && self.random.chance(700);
         let server = if astray { primary - 1 } else { primary };
         let version = self.version_after(server, user);
-        let row = &mut self.nodes[server].tables.users[user];
-        row.version = version;
+        let tables = &mut self.nodes[server].tables;
+        tables.standings += 1;
+        tables.users[user].version = version;
         self.tell(None, || format!("database {server}: the rights of user {user} are written, version {version}"));
         let row = &mut self.nodes[server].tables.users[user];
         // What was taken from somebody stays taken, so that the checker need not ask which came last.
@@ -298,11 +314,15 @@ impl World {
         self.tell(None, || "the standby takes over".to_owned());
         let up = self.now + self.random.between(50 * MS, 800 * MS);
         self.put(up, Around::NodeUp(old + 1));
+        // Who writes is not answered any more, and looks for another; who reads may stay for long.
+        let writers_first = self.random.chance(400);
         for process in 0..self.processes.len() {
             let all_at = up + self.random.between(0, 2 * S);
             let together = self.random.chance(200);
             for connection in 0..self.switched[process].len() {
-                let at = if together { all_at } else { up + self.random.between(0, 4 * S) };
+                let only_reads = connection == READS || LANES.contains(&connection);
+                let within = if writers_first && !only_reads { 200 * MS } else { 4 * S };
+                let at = if together { all_at } else { up + self.random.between(0, within) };
                 self.switched[process][connection] = at;
             }
         }

@@ -112,6 +112,10 @@ impl World {
             return;
         }
         if let Some(at) = self.network.transit(&mut self.random, self.now, link, Way::Back) {
+            // What was read is told late now and then, whatever has been written and told meanwhile.
+            let reads = matches!(self.statements[statement].kind, Kind::Load(_));
+            let late = reads && self.rules.faults && self.random.chance(200);
+            let at = if late { at + self.random.between(MS, 100 * MS) } else { at };
             self.reach(at, process, Inside::Answer { statement, sent: self.now });
         }
     }
@@ -131,7 +135,7 @@ impl World {
         match kind {
             Kind::Register { row, sent } => self.registered(process, (row, node), sent, reply),
             Kind::Renew { sent, .. } => self.renewed(process, node, sent, reply),
-            Kind::Admit(rows) => self.judged(process, statement, &rows, reply),
+            Kind::Admit { rows, sent } => self.judged(process, statement, (&rows, sent), reply),
             Kind::Load(request) => self.loaded(request, node, reply),
             Kind::Revoke(call) => self.committed(call, node, reply),
             Kind::Poll(call) => self.polled(call, node, reply),
@@ -204,7 +208,7 @@ impl World {
                 let soon = self.random.between(MS, 20 * MS);
                 self.renewal_in(process, soon);
             }
-            Kind::Admit(rows) => self.not_judged(process, statement, &rows),
+            Kind::Admit { rows, .. } => self.not_judged(process, statement, &rows),
             Kind::Load(_) | Kind::Poll(_) => {
                 let soon = self.random.between(5 * MS, 30 * MS);
                 self.after(process, soon, Inside::Retry(statement));

@@ -42,12 +42,15 @@ pub(crate) struct World {
     pub(crate) statements: Vec<Statement>,
     pub(crate) requests: Vec<Request>,
     pub(crate) calls: Vec<Call>,
+    /// Whether people do nothing but read: a primary that was cut off answers that, and nothing that comes with an entry.
+    pub(crate) only_reads: bool,
     /// How many notifications in a thousand are lost.
     pub(crate) deaf: u64,
     /// Whether a process may be stopped between a check and its write.
     pub(crate) stops_at_gates: bool,
-    /// How many names of rows, and versions, there were.
+    /// How many names of rows, renewals and versions there were.
     pub(crate) rows: u64,
+    pub(crate) renewals: u64,
     pub(crate) versions: u64,
     pub(crate) history: History,
     pub(crate) counts: Counts,
@@ -69,9 +72,11 @@ impl World {
             statements: Vec::new(),
             requests: Vec::new(),
             calls: Vec::new(),
+            only_reads: false,
             deaf: 0,
             stops_at_gates: false,
             rows: 0,
+            renewals: 0,
             versions: 1,
             history: History::default(),
             counts: Counts::default(),
@@ -193,6 +198,7 @@ impl World {
         match what {
             Inside::Handle(request) => self.handle(request),
             Inside::Patience(request) => self.out_of_patience(request),
+            Inside::ReadOn(request) => self.read_on(request),
             Inside::Work(request) => self.work(request),
             Inside::Write { request, checked, last } => self.write_effect(request, checked, last),
             Inside::ClusterAnswer { request, done, sent } => self.cluster_answers(request, done, sent),
@@ -212,6 +218,7 @@ impl World {
             Inside::Revoke(call) => self.revoke(call),
             Inside::Poll(call) => self.poll(call),
             Inside::WaitedOut(call) => self.waited_out(call),
+            Inside::PublishLate(standing) => self.publish_late(process, standing),
             Inside::MarkLate(number) => self.mark_late(process, number),
         }
     }

@@ -96,7 +96,9 @@ fn without_faults_everybody_is_answered_and_nobody_with_503() {
     for branch in [Branch::LeaseLapsed, Branch::SomeGone, Branch::WaitedOut, Branch::RowMissing] {
         assert_eq!(counts.of_branch(branch), 0, "{branch:?}");
     }
-    assert!(counts.of_branch(Branch::CutMarked) > 0 && counts.of_branch(Branch::StaleReloaded) > 0);
+    for branch in [Branch::CutMarked, Branch::StaleReloaded, Branch::ReadHere] {
+        assert!(counts.of_branch(branch) > 0, "{branch:?}");
+    }
 }
 
 #[test]
@@ -153,9 +155,15 @@ mutants! {
     a_revoker_that_does_not_wait_for_the_silent_breaks_s4: SilentNotWaitedFor breaks S4;
     a_wait_counted_from_sending_the_commit_breaks_s4: WaitFromCommitSent breaks S4;
     numbers_from_a_sequence_break_s4: NumbersWithoutOrder breaks S4;
+    a_revoker_that_does_not_wait_for_its_own_replica_breaks_s1: RevokerNotWaitedFor breaks S1;
     a_repeated_revocation_that_does_not_wait_breaks_s4: RepeatWithoutWait breaks S4;
     an_unaudited_read_without_a_lease_breaks_s1: ReadWithoutLease breaks S1;
     an_unaudited_read_on_an_older_primary_breaks_s1: ReadElsewhere breaks S1;
+    a_number_that_is_not_compared_breaks_s1: NumberNotCompared breaks S1;
+    a_number_published_after_the_marks_breaks_s1: NumberAfterMarks breaks S1;
+    a_number_of_another_primary_breaks_s1: NumberElsewhere breaks S1;
+    a_version_that_is_not_compared_breaks_s1: VersionNotCompared breaks S1;
+    a_read_decided_here_without_a_lease_breaks_s1: ReadHereWithoutLease breaks S1;
     rows_read_on_an_older_primary_break_s4: RowsElsewhere breaks S4;
     versions_that_are_counted_break_s1: VersionsCounted breaks S1;
     a_refusal_from_the_cache_breaks_v1: RefusalFromCache breaks V1;
