@@ -38,6 +38,7 @@ use kv_authz::{
 };
 use kv_store::{Credential, points::Point};
 use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
+use uuid::Uuid;
 
 /// What the pipeline knows of a request that nobody is named for: a public route's.
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ pub async fn run(
     let origin = Origin::new(
         visitors::address(peer, request.headers(), proxies),
         &text(request.headers().get(header::USER_AGENT)),
-        id.to_string(),
+        id.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned(),
     );
     let reply = Reply { id, format: found.format, stay: by_tls.then_some(app.config.hsts_seconds) };
     let address = (found.format == Format::Page).then(|| request.uri().clone());
@@ -339,7 +340,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What every answer carries: the request's id, and what browsers must know.
 fn dress(headers: &mut HeaderMap, Reply { id, format, stay }: Reply) {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    if let Ok(value) = HeaderValue::from_str(id.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer())) {
         headers.insert(REQUEST_ID, value);
     }
     let (content, referrer) = match format {

@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub struct Replica {
     /// Its id, new at every start.
     pub id: Uuid,
-    /// How often it has renewed its lease.
+    /// What its last renewal is known by.
     pub renewals: i64,
     /// The number of the last cut that it has carried out, with all before.
     pub acknowledged: i64,
@@ -174,12 +174,15 @@ impl LeaseConnection {
     /// Renews the lease, says that everything up to `acknowledged` has been ended, and asks for the cuts after `known`.
     /// None where the row is gone: whoever removed it takes this server for dead.
     ///
+    /// The renewal is known by `unlike`, which no other is known by: were they counted up, two could have the same on two
+    /// primaries, and a server that lives would seem to stand still.
+    ///
     /// The lease counts from before this is called; and from this answer only if every cut in it has been carried out,
     /// or is marked.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn renew(&mut self, known: i64, acknowledged: i64) -> Result<Option<LeaseRenewal>> {
+    pub fn renew(&mut self, known: i64, acknowledged: i64, unlike: i64) -> Result<Option<LeaseRenewal>> {
         if self.store.url().is_sqlite() {
             let news = self.news_after(known)?;
             self.acknowledge(acknowledged)?;
@@ -189,7 +192,7 @@ impl LeaseConnection {
         let renewal = transaction::write(&mut self.conn, |conn| {
             // First: from here on nobody can find this server silent, and see no cut that is not seen below.
             let there = diesel::update(replicas::table.find(&row))
-                .set((replicas::renewals.eq(replicas::renewals + 1), replicas::acknowledged.eq(acknowledged)))
+                .set((replicas::renewals.eq(unlike), replicas::acknowledged.eq(acknowledged)))
                 .execute(conn)?;
             if there == 0 {
                 return Ok(None);

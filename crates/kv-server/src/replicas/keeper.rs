@@ -8,6 +8,7 @@ use crate::{
     admission::{GONE_AFTER, Interruption, RENEW_EVERY},
     app::App,
     broken::Rule,
+    clock::RandomError,
 };
 use kv_store::{LeaseConnection, LeaseNews, NumberedCut, Replica, StoreError, points::Point};
 use std::{
@@ -190,7 +191,8 @@ impl Keeper {
             return Ok(());
         }
         Point::LeaseBrought.reached();
-        match connection.renew(self.known, ended)? {
+        let unlike = i64::from_le_bytes(self.app.random.bytes().map_err(no_number)?);
+        match connection.renew(self.known, ended, unlike)? {
             Some(renewal) => {
                 Point::LeaseCommitted.reached();
                 if renewal.acknowledged > self.acknowledged {
@@ -252,4 +254,8 @@ impl Keeper {
             }
         }
     }
+}
+
+fn no_number(error: RandomError) -> StoreError {
+    StoreError::Unavailable { step: "numbering a renewal", source: Box::new(error) }
 }
