@@ -101,10 +101,10 @@ pub(crate) fn lane(world: &Arc<World>, rounds: &Arc<AtomicUsize>, mut dice: Dice
         while rounds.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             let count = world.servers.len();
             let (person, first) = (dice.below(world.people.len()), dice.below(count));
-            // Of three one is a person.
-            let key = match dice.below(3) {
-                0 => world.make_session(person, first).await,
-                _ => world.make_key(person, first).await,
+            let session = if dice.below(3) == 0 { world.sessions.lock().unwrap().pop() } else { None };
+            let (key, person) = match session {
+                Some(session) => session,
+                None => (world.make_key(person, first).await, person),
             };
             world.in_use.lock().unwrap().push(key);
             let mut streams = open_streams(&world, key, STREAMS, first);

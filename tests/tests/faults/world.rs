@@ -64,7 +64,9 @@ pub(crate) struct World {
     pub(crate) servers: Vec<Server>,
     pub(crate) people: Vec<Person>,
     pub(crate) admin: String,
-    /// Keys that the load uses.
+    /// Sessions that are there to be ended, each with its person.
+    pub(crate) sessions: Mutex<Vec<(usize, usize)>>,
+    /// Keys and sessions that the load uses.
     pub(crate) in_use: Mutex<Vec<usize>>,
     pub(crate) over: AtomicBool,
     /// What is run as a server from now on.
@@ -133,6 +135,7 @@ impl World {
             servers: made,
             people,
             admin,
+            sessions: Mutex::default(),
             in_use: Mutex::default(),
             over: AtomicBool::new(false),
             program: Mutex::new(SERVER.to_owned()),
