@@ -257,6 +257,7 @@ impl Store {
             // What every replica remembers of the session is read again.
             bump(conn, user)?;
             self.insert_act(conn, permit, occasion, Finish::with_status(200).because(by(proof)))?;
+            cuts::note(conn, Cut::User(user), occasion.now)?;
             Ok(())
         })
     }

@@ -186,16 +186,18 @@ async fn changing_it_is_an_act_of_those_who_may(backend: Backend) {
     assert_eq!((&detail["before"], &detail["after"]), (&json!("impersonate: true"), &json!("impersonate: false")));
     assert_eq!(app.get(PROD).key(&key).send().await.expect(200).json()["impersonate"], false);
 
-    // What is under way as the account ends when calls shall name the caller.
-    cluster.hold();
-    let seen = cluster.seen().len();
-    let running = app.get(POD).key(&key).start();
-    cluster.has_seen(seen + 1).await;
-    impersonate(&app, true).await;
-    assert!(!running.await.unwrap().is_ok_and(|answer| answer.is_success()), "it went on as the cluster's account");
-    cluster.release();
-    app.get(POD).key(&key).send().await.expect(200);
-    assert_eq!(cluster.seen().pop().unwrap().header("impersonate-user"), Some("kubevision:ann"));
+    // What is under way as the account ends when calls shall name the caller, and what is under way as them when no longer.
+    for (on, named) in [(true, Some("kubevision:ann")), (false, None)] {
+        cluster.hold();
+        let seen = cluster.seen().len();
+        let running = app.get(POD).key(&key).start();
+        cluster.has_seen(seen + 1).await;
+        impersonate(&app, on).await;
+        assert!(!running.await.unwrap().is_ok_and(|answer| answer.is_success()), "it went on as somebody else: {on}");
+        cluster.release();
+        app.get(POD).key(&key).send().await.expect(200);
+        assert_eq!(cluster.seen().pop().unwrap().header("impersonate-user"), named);
+    }
 
     // From the start, over the API.
     let new = json!({"name": "other", "server": "https://10.0.0.1", "token": "t", "impersonate": true});

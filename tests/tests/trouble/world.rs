@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) session: Session,
     key: Key,
+    /// Whether people are among those who ask.
+    pub(crate) people: bool,
 }
 
 /// A request of the load and its answer.
@@ -76,7 +78,7 @@ impl World {
         for _ in 0..8 {
             app.get(POD).key(&key).send().await.expect(200);
         }
-        Self { postgres, link, app, cluster, session, key }
+        Self { postgres, link, app, cluster, session, key, people: true }
     }
 
     pub(crate) async fn start() -> Self {
@@ -90,13 +92,15 @@ impl World {
     fn load(&self) -> Load {
         let (heard, stops) = (Arc::<Mutex<Vec<Heard>>>::default(), Arc::<AtomicBool>::default());
         let patch = self.app.patch(POD).json(&json!({"metadata": {"labels": {"a": "b"}}}));
-        let requests = [
+        let mut requests = vec![
             ("a patch", patch.key(&self.key)),
             ("a get", self.app.get(POD).key(&self.key)),
             ("a list", self.app.get("/api/v1/clusters").key(&self.key)),
-            ("a person's list", self.app.get("/api/v1/clusters").session(&self.session)),
             ("a read", self.app.get("/api/v1/api-keys/current").key(&self.key)),
         ];
+        if self.people {
+            requests.push(("a person's list", self.app.get("/api/v1/clusters").session(&self.session)));
+        }
         let clients = (0..CLIENTS).map(|client| {
             let (heard, stops, requests) = (heard.clone(), stops.clone(), requests.clone());
             tokio::spawn(async move {

@@ -123,6 +123,7 @@ pub async fn reverify(acting: &Acting<'_>, shown: &Shown) -> Result<(), Failure>
         .app
         .with_store(move |store| store.show_factor(&permit, basis.as_ref(), (user, id, &proof), &occasion))
         .await?;
+    acting.settle().await;
     prove::forget_failures(acting.app, user).await;
     Ok(())
 }
