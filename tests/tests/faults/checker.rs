@@ -98,7 +98,7 @@ impl<'a> Checker<'a> {
     }
 
     fn effects(&mut self) {
-        let by_serial: HashMap<u64, &Asked> = self.history.asked.iter().map(|one| (one.serial, one)).collect();
+        let by_serial = self.history.by_serial();
         for effect in &self.history.effects {
             let Some(&one) = effect.serial.and_then(|serial| by_serial.get(&serial)) else { continue };
             for spell in self.spells(one) {
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
             }
         }
         let mut reached: HashSet<&str> = HashSet::new();
-        let by_serial: HashMap<u64, &Asked> = self.history.asked.iter().map(|one| (one.serial, one)).collect();
+        let by_serial = self.history.by_serial();
         for effect in &self.history.effects {
             reached.insert(&effect.entry);
             let asked = effect.serial.and_then(|serial| by_serial.get(&serial));

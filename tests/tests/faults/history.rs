@@ -6,6 +6,7 @@
 use crate::marks::Marks;
 use kv_tests::{Carried, Direction};
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -83,6 +84,12 @@ pub(crate) struct Story {
     pub(crate) spells: Vec<Spell>,
 }
 
+impl Story {
+    pub(crate) fn new(id: String, shown: String, is_session: bool) -> Self {
+        Self { id, shown, is_session, spells: Vec::new() }
+    }
+}
+
 /// A request as the cluster has seen it.
 #[derive(Debug, Clone)]
 pub(crate) struct Effect {
@@ -125,6 +132,11 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// The requests by their numbers.
+    pub(crate) fn by_serial(&self) -> HashMap<u64, &Asked> {
+        self.asked.iter().map(|one| (one.serial, one)).collect()
+    }
+
     /// Whether nothing need be on record of a request: a person has read.
     pub(crate) fn leaves_no_entry(&self, one: &Asked) -> bool {
         self.keys[one.key].is_session && one.what != What::Patch && !matches!(one.status, 401 | 403)

@@ -1,4 +1,5 @@
-//! Requests with keys and in sessions: each on a connection of its own, noted with all that came of it; one at a time, or so many a second.
+//! Requests with keys and in sessions: each on a connection of its own, noted with all that came of it; one at a time, or so
+//! many a second.
 
 use crate::{
     answer::came,

@@ -257,11 +257,7 @@ impl World {
             .await;
         let made: Value = made.json();
         let text = |field: &str| made[field].as_str().unwrap().to_owned();
-        self.records.with(|history| {
-            let shown = format!("ApiKey {}", text("key"));
-            history.keys.push(Story { id: text("id"), shown, is_session: false, spells: Vec::new() });
-            history.keys.len() - 1
-        })
+        self.begins(Story::new(text("id"), format!("ApiKey {}", text("key")), false))
     }
 
     /// Begins another session of somebody's: its number in the history.
@@ -277,8 +273,13 @@ impl World {
         let known = known.json();
         let this = known["items"].as_array().unwrap().iter().find(|one| one["current"] == true);
         let id = this.unwrap()["id"].as_str().unwrap().to_owned();
+        self.begins(Story::new(id, shown.clone(), true))
+    }
+
+    /// The number of a story in the history.
+    fn begins(&self, story: Story) -> usize {
         self.records.with(|history| {
-            history.keys.push(Story { id, shown: shown.clone(), is_session: true, spells: Vec::new() });
+            history.keys.push(story);
             history.keys.len() - 1
         })
     }

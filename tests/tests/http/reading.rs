@@ -1,7 +1,10 @@
 //! People who read on without the database being asked: what is taken from them or given to them, by whichever process, shows in
 //! the very next thing they read.
 
-use crate::streams::{World, world};
+use crate::{
+    replicas::{POD, WITHOUT},
+    streams::{World, world},
+};
 use kv_server::{
     clock::{Clock, Random},
     server::{self, Running},
@@ -17,8 +20,6 @@ on_both!(
 );
 
 const CLUSTERS: &str = "/api/v1/clusters";
-const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
-const WITHOUT: &[(&str, &str)] = &[("KUBEVISION_REPLICAS__NOTIFY", "false")];
 
 async fn names(world: &World, session: &Session) -> Vec<String> {
     let list = world.app.get(CLUSTERS).session(session).send().await.expect(200).json();

@@ -30,8 +30,9 @@ on_both!(
     a_server_without_a_lease_serves_nobody,
 );
 
-const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
-const WITHOUT: &[(&str, &str)] = &[("KUBEVISION_REPLICAS__NOTIFY", "false")];
+pub(crate) const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
+/// PostgreSQL tells nobody of what is taken away.
+pub(crate) const WITHOUT: &[(&str, &str)] = &[("KUBEVISION_REPLICAS__NOTIFY", "false")];
 
 impl World {
     async fn watch(&self, namespace: &str, key: &Key) -> Socket {

@@ -1,8 +1,8 @@
 //! Admission: the last word on every request, and the hold on those that have it.
 //!
 //! `batcher` asks the database, `in_flight` keeps what was admitted revocable by its `marks`, `lease` says for how long that
-//! may be believed, `readers` who reads on by it, `replies` tells the requests, `outcomes` writes down how it ended, and `refusals` and `together` count who
-//! was nobody. No rule is decided here.
+//! may be believed, `readers` who reads on by it, `replies` tells the requests, `outcomes` writes down how it ended, and
+//! `refusals` and `together` count who was nobody. No rule is decided here.
 
 mod batcher;
 mod guard;
