@@ -2,6 +2,7 @@
 
 use crate::PATIENCE;
 use std::{
+    fs,
     io::Read,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -10,6 +11,9 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+/// How the kernel's table of sockets writes the state of a listener (proc(5), `TCP_LISTEN`).
+const LISTENS: &str = "0A";
 
 /// A process.
 #[derive(Debug)]
@@ -70,7 +74,8 @@ impl Process {
     pub async fn serving(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
         loop {
             let mut process = Self::start(program, folder, variables);
-            if process.listens().await {
+            // A server on trial may be killed as soon as it listens.
+            if process.listens().await || process.was_killed() {
                 return process;
             }
             // Its last words are still read.
@@ -91,7 +96,7 @@ impl Process {
     /// Waits until it answers, or has ended without.
     async fn listens(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(self.address).is_err() {
+        while !self.is_listening() {
             if self.has_ended() {
                 return false;
             }
@@ -101,12 +106,33 @@ impl Process {
         true
     }
 
+    /// Whether the listener at its address is its own: whoever took the address before it did would answer too.
+    fn is_listening(&self) -> bool {
+        let pid = self.child.id();
+        let listener = fs::read_to_string(format!("/proc/{pid}/net/tcp")).ok().and_then(|table| {
+            let ours = |fields: &Vec<&str>| {
+                let port = fields.get(1)?.rsplit_once(':')?.1;
+                Some(u16::from_str_radix(port, 16) == Ok(self.address.port()) && fields.get(3) == Some(&LISTENS))
+            };
+            let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            lines.find(|fields| ours(fields) == Some(true)).map(|fields| format!("socket:[{}]", fields[9]))
+        });
+        let Some(listener) = listener else { return false };
+        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        open.flatten().any(|one| fs::read_link(one.path()).is_ok_and(|to| to.as_os_str() == listener.as_str()))
+    }
+
     /// Whether it has ended.
     ///
     /// # Panics
     /// Never.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Whether a signal has ended it.
+    fn was_killed(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some_and(|status| status.code().is_none())
     }
 
     /// All it wrote so far.
@@ -153,5 +179,21 @@ impl Drop for Process {
         // Ended already, or of no more use.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_of_somebody_else_at_its_address_is_none() {
+        let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let address = somebody.local_addr().unwrap();
+        let mut process = Process { child, address, words: Arc::default(), readers: Vec::new() };
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        assert!(!process.is_listening());
+        assert!(!process.has_ended(), "it would be none for that");
     }
 }
