@@ -66,7 +66,12 @@ pub(crate) fn discovery(seen: &Seen) -> Option<Value> {
 pub(crate) fn usual(seen: &Seen) -> Reply {
     let path = seen.path.split('?').next().unwrap_or_default();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let (group, rest) = if segments[0] == "api" { ("", &segments[2..]) } else { (segments[1], &segments[3..]) };
+    let nothing = || Reply::refusal(404, "the server could not find the requested resource");
+    let (group, rest) = match *segments.as_slice() {
+        ["api", _, ref rest @ ..] => ("", rest),
+        [_, group, _, ref rest @ ..] => (group, rest),
+        _ => return nothing(),
+    };
     let (namespace, rest) = match rest {
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
         rest => (None, rest),
@@ -74,7 +79,7 @@ pub(crate) fn usual(seen: &Seen) -> Reply {
     let Some((_, version, _, kind, _)) =
         SERVED.iter().find(|served| served.0 == group && rest.first() == Some(&served.2))
     else {
-        return Reply::refusal(404, "the server could not find the requested resource");
+        return nothing();
     };
     let api_version = if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") };
     let object = |namespace: Option<&str>, name: &str| {

@@ -133,11 +133,17 @@ impl Store {
     ) -> Result<(), ActError<ClusterRefused>> {
         self.write(|conn| {
             confirm(conn, basis, occasion.now)?;
-            bump(conn)?;
             let row = clusters::table.filter(clusters::id.eq(bytes(cluster)));
             let before: Option<i64> = row.clone().select(clusters::impersonate).first(conn).optional()?;
             let before = before.ok_or(ActError::Refused(ClusterRefused::NoSuchCluster))? != 0;
-            diesel::update(row).set(clusters::impersonate.eq(i64::from(impersonate))).execute(conn)?;
+            // What is as it was moves nothing: nobody need decide again.
+            if impersonate != before {
+                bump(conn)?;
+                let there = diesel::update(row).set(clusters::impersonate.eq(i64::from(impersonate))).execute(conn)?;
+                if there == 0 {
+                    return Err(ActError::Refused(ClusterRefused::NoSuchCluster));
+                }
+            }
             let facts = Detail::none()
                 .with(Fact::ObjectId, cluster.to_string())
                 .with(Fact::Before, format!("impersonate: {before}"))

@@ -12,7 +12,7 @@ use crate::{
     store::Store,
 };
 use ::time::{Duration, OffsetDateTime};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, RunQueryDsl, dsl::case_when, sql_types};
 use kv_authz::{
     Action, Owner, Permit, SessionId, Unusable, UserId,
     audit::{Detail, Entry, Fact, Finish},
@@ -165,8 +165,12 @@ impl Store {
                 .filter(refresh_tokens::session_id.eq(bytes(session)))
                 .filter(refresh_tokens::expires_at.le(at));
             diesel::delete(over).execute(conn)?;
+            // Of two that renew at once the later one to write may be the earlier one to have come: no time is taken back.
+            let ends = micros(renewal.expires_at);
+            let later = case_when(sessions::expires_at.lt(ends), ends.into_sql::<sql_types::BigInt>())
+                .otherwise(sessions::expires_at);
             diesel::update(sessions::table.find(bytes(session)))
-                .set((sessions::renewed_at.eq(at), sessions::expires_at.eq(micros(renewal.expires_at))))
+                .set((sessions::renewed_at.eq(at), sessions::expires_at.eq(later)))
                 .execute(conn)?;
             self.insert_finished(conn, &entry, Finish::with_status(200), now)?;
             Ok(Renewed::Renewed { id: session, user })

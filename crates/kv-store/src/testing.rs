@@ -26,6 +26,9 @@ use uuid::Uuid;
 /// The URL of the maintenance database of a PostgreSQL server for tests.
 pub const POSTGRES: &str = "KUBEVISION_TEST_POSTGRES";
 
+/// What every test's PostgreSQL has besides: acts that move rights leave a cut, or fail.
+const CUT_LEFT: &str = include_str!("testing/cut_left.sql");
+
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -144,6 +147,9 @@ impl TestDatabase {
     /// Where they fail.
     pub fn execute(&self, statements: &str) {
         let mut conn = connect(&self.url, Purpose::Migration).expect("a connection");
+        if !self.url.is_sqlite() {
+            conn.batch_execute("SET trial.behind = 'yes'").expect("a setting");
+        }
         conn.batch_execute(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
@@ -276,7 +282,10 @@ fn template(server: &str, conn: &mut PgConnection) -> String {
         let making = unique_name();
         conn.batch_execute(&format!("CREATE DATABASE {making}")).expect("a new database");
         let url = DatabaseUrl::Postgres(url_of(server, &making));
-        migrate::run(&mut connect(&url, Purpose::Migration).expect("a connection")).expect("the migrations run");
+        let mut made = connect(&url, Purpose::Migration).expect("a connection");
+        migrate::run(&mut made).expect("the migrations run");
+        made.batch_execute(CUT_LEFT).expect("triggers");
+        drop(made);
         // Named only when it is whole. The migrating connection may still be on its way out.
         conn.batch_execute(&end_connections(&making)).expect("no connections");
         conn.batch_execute(&format!("ALTER DATABASE {making} RENAME TO {name}")).expect("a new name");
@@ -289,7 +298,7 @@ fn end_connections(database: &str) -> String {
     format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")
 }
 
-/// Changes whenever a migration does.
+/// Changes whenever the template would.
 fn fingerprint() -> u64 {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/postgres");
     let mut files: Vec<_> = fs::read_dir(&folder)
@@ -299,6 +308,20 @@ fn fingerprint() -> u64 {
         .collect();
     files.sort_by(|a, b| a.1.cmp(&b.1));
     let mut hasher = DefaultHasher::new();
-    files.hash(&mut hasher);
+    (files, CUT_LEFT).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_without_a_cut_fails() {
+        let database = TestDatabase::fresh(Backend::Postgres);
+        let moved = "UPDATE revisions SET version = version + 1 WHERE name = 'clusters'";
+        let refused = connect(&database.url, Purpose::Migration).unwrap().batch_execute(moved).unwrap_err();
+        assert!(refused.to_string().contains("rights have moved in revisions without a cut"), "{refused}");
+        database.execute(moved);
+    }
 }

@@ -16,6 +16,7 @@ kv_store::on_both!(
     an_ended_session_stays_ended,
     a_session_is_renewed_by_each_token_once,
     a_renewal_deletes_the_tokens_that_are_over,
+    a_renewal_takes_no_time_back,
     attack_174_a_token_used_twice_ends_its_session,
     two_tabs_renew_at_once,
     sessions_are_listed_while_they_go_on,
@@ -127,6 +128,18 @@ fn a_renewal_deletes_the_tokens_that_are_over(backend: Backend) {
     // Each was good for twelve hours, the first for one: used or not, those that are over are gone.
     assert_eq!(world.database.count("refresh_tokens", "1 = 1"), 2);
     assert_eq!((found(3), found(5)), (None, Some(ann)));
+}
+
+fn a_renewal_takes_no_time_back(backend: Backend) {
+    let world = World::new(backend);
+    renewable(&world);
+    let start = now();
+    renew(&world, 0, 1, start + Duration::minutes(1));
+    // It came first, and is written second.
+    let renewed = renew(&world, 0, 2, start);
+    assert!(matches!(renewed, Renewed::Renewed { .. }), "{renewed:?}");
+    let ends = (start + Duration::minutes(1) + Duration::hours(12)).unix_timestamp_nanos() / 1_000;
+    assert_eq!(world.database.count("sessions", &format!("expires_at = {ends}")), 1);
 }
 
 fn attack_174_a_token_used_twice_ends_its_session(backend: Backend) {
