@@ -22,7 +22,10 @@ use std::{
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// What a request has for itself once it reaches into a cluster, where it can be ended alone. Most never do.
 pub(super) struct Own {
@@ -105,6 +108,26 @@ impl Guard {
                 () = cut => {}
                 () = tokio::time::sleep_until(end) => {}
             },
+        }
+    }
+
+    /// Counts the client of a stream until what is returned is dropped.
+    #[must_use]
+    pub fn client(&self) -> TaskTrackerToken {
+        let clients = self.0.slot.clients.get_or_init(|| {
+            let clients = TaskTracker::new();
+            // Whoever waits for them waits for those who are there, and not for the last that will ever come.
+            clients.close();
+            clients
+        });
+        clients.token()
+    }
+
+    /// Resolves when no stream of a credential that is over has a client left; at once where the credential goes on.
+    pub async fn clients_gone(&self) {
+        let slot = &self.0.slot;
+        if let (true, Some(clients)) = (slot.mark.is_set(), slot.clients.get()) {
+            clients.wait().await;
         }
     }
 

@@ -18,7 +18,7 @@ use kv_store::Credential;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ pub(super) struct Slot {
     pub(super) user: UserId,
     pub(super) mark: Mark,
     pub(super) requests: TaskTracker,
+    /// Those whose clients take a stream.
+    pub(super) clients: OnceLock<TaskTracker>,
     /// Until when a session lasts, as far as anybody here knows.
     lasts: Mutex<Option<OffsetDateTime>>,
 }
@@ -125,7 +127,13 @@ impl InFlight {
         let term = self.lease.term();
         let mut slots = self.registry.slots.lock();
         let slot = slots.entry(subject).or_insert_with(|| {
-            Arc::new(Slot { user, mark: Mark::default(), requests: TaskTracker::new(), lasts: Mutex::default() })
+            Arc::new(Slot {
+                user,
+                mark: Mark::default(),
+                requests: TaskTracker::new(),
+                clients: OnceLock::new(),
+                lasts: Mutex::default(),
+            })
         });
         Guard::new(subject, slot.clone(), term, self.clone())
     }

@@ -1,7 +1,8 @@
 //! Who is cut, who waits for whom, and what the lease has to do with it. Nothing is asked of a database.
 
 use super::*;
-use crate::clock::Clock;
+use crate::{admission::Guard, clock::Clock};
+use futures_util::FutureExt;
 use kv_authz::{KeyId, Unusable};
 use std::time::Duration;
 
@@ -29,6 +30,21 @@ async fn a_cut_waits_for_the_requests_of_its_credential_alone() {
     drop(mine);
     cut.await.unwrap();
     assert!(registry.enter(key(1), user(1)).interruption().is_none(), "a later request has a slot of its own");
+}
+
+#[tokio::test]
+async fn streams_of_a_cut_credential_wait_for_each_others_clients() {
+    let registry = InFlight::new(Lease::unlimited(Clock::system()));
+    let [first, second, other] = [1, 1, 2].map(|n| registry.enter(key(n), user(1)));
+    let [client, last, kept] = [&first, &second, &other].map(Guard::client);
+    drop(client);
+    assert!(first.clients_gone().now_or_never().is_some(), "the credential goes on, and what ends alone waits for nobody");
+    let _cut = registry.mark(REVOKED, |candidate, _| candidate == key(1));
+    let mut gone = std::pin::pin!(first.clients_gone());
+    assert!(gone.as_mut().now_or_never().is_none());
+    drop(last);
+    gone.await;
+    drop(kept);
 }
 
 #[tokio::test]

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 const SHORT: usize = 64 * 1024;
 /// The longest event that is looked into: an object as long as a cluster stores, written out as JSON, with room to spare.
 const LONGEST_EVENT: usize = 16 * 1024 * 1024;
-/// How long the end of a cut answer's client is waited for at most before the cluster's half ends. A client that does not read
-/// is over sooner: its socket is closed.
+/// How long the ends of a cut credential's clients are waited for at most before the cluster's half ends. A client that does not
+/// read is over sooner: its socket is closed.
 const CLIENTS_FIRST: Duration = LAST_WORDS.saturating_mul(5);
 /// Pieces on their way to the client.
 const ON_THE_WAY: usize = 4;
@@ -194,6 +194,7 @@ impl Running {
     pub(super) async fn run(self, guard: &Guard, read_only: bool) -> Finish {
         // The source, the cluster's half, stays to the end of this. The way to the client does not.
         let Self { flow: Flow { begun, mut source }, limits, out, tell, read } = self;
+        let client = guard.client();
         let done = guard.unless_revoked(pass(&mut source, begun, &limits, out)).await;
         match done {
             Ok(Ok(())) => Finish::with_status(200),
@@ -205,8 +206,14 @@ impl Running {
             Err(why) => {
                 // Where nobody waits for them, the stream is none of events.
                 drop(tell.send(farewell(why)));
-                // Clients first: where many are cut, what the cluster has to do at the end of each would keep them waiting.
-                let _ = tokio::time::timeout(CLIENTS_FIRST, read).await;
+                // Clients first, those of all its streams: what the cluster has to do at the end of each, and this server, would
+                // keep the others waiting.
+                let told = async {
+                    let _ = read.await;
+                    drop(client);
+                    guard.clients_gone().await;
+                };
+                let _ = tokio::time::timeout(CLIENTS_FIRST, told).await;
                 cut(why, read_only)
             }
         }
