@@ -38,7 +38,10 @@ async fn streams_of_a_cut_credential_wait_for_each_others_clients() {
     let [first, second, other] = [1, 1, 2].map(|n| registry.enter(key(n), user(1)));
     let [client, last, kept] = [&first, &second, &other].map(Guard::client);
     drop(client);
-    assert!(first.clients_gone().now_or_never().is_some(), "the credential goes on, and what ends alone waits for nobody");
+    assert!(
+        first.clients_gone().now_or_never().is_some(),
+        "the credential goes on, and what ends alone waits for nobody"
+    );
     let _cut = registry.mark(REVOKED, |candidate, _| candidate == key(1));
     let mut gone = std::pin::pin!(first.clients_gone());
     assert!(gone.as_mut().now_or_never().is_none());
