@@ -13,6 +13,7 @@ use crate::{
     keyfile::{self, KeyFileError, Keys},
     known::Known,
     limit::Limiter,
+    logging,
     metrics::Metrics,
     operations::purge_audit::PurgeClock,
     pages::assets::Assets,
@@ -266,7 +267,7 @@ impl App {
     /// is out of date is found stale by its version, and read again then.
     pub async fn refresh_clusters(&self) {
         if let Err(error) = self.reload_clusters().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the list of clusters was not read again");
+            tracing::warn!(error = logging::whole(&error), "the list of clusters was not read again");
         }
     }
 
@@ -335,12 +336,12 @@ impl App {
         // What waits from before, and then what has come since.
         for _ in 0..2 {
             if let Err(error) = self.store.note_uses(&self.uses.take(usize::MAX)) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of keys were not noted");
+                tracing::warn!(error = logging::whole(&error), "the last uses of keys were not noted");
             }
         }
         // Last: it seals what the others have written.
         if let Err(error) = self.seal_audit() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last entries are sealed at the next start");
+            tracing::warn!(error = logging::whole(&error), "the last entries are sealed at the next start");
         }
     }
 }

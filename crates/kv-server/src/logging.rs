@@ -25,14 +25,36 @@ pub fn start(filter: &str) -> Result<(), LogError> {
     Ok(lines.try_init()?)
 }
 
+/// An error and everything that led to it, for a line of the log; JSON lines would tell the error alone. Who only says again what
+/// its source says is heard once.
+pub(crate) fn whole(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let (mut last, mut source) = (said.clone(), error.source());
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !last.trim_end_matches('.').eq_ignore_ascii_case(&next) {
+            said.push_str(": ");
+            said.push_str(&next);
+        }
+        (last, source) = (next, error.source());
+    }
+    said
+}
+
 /// Says why the process ends, with everything that led to it.
 pub fn fail(error: &dyn Error) -> ExitCode {
-    let mut text = format!("kv-server: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "kv-server: {}", whole(error));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{cluster::UpstreamError, upstreams};
+
+    #[test]
+    fn a_line_says_what_led_to_an_error() {
+        let refused = UpstreamError::Unreachable("connection refused".into());
+        let said = super::whole(&upstreams::failure(refused));
+        assert_eq!(said, "The cluster cannot be reached.: connection refused");
+    }
 }

@@ -1,7 +1,7 @@
 //! Problems: the one place where a failure becomes an HTTP answer (RFC 9457). What the caller may not know is not in
 //! it; what the operator needs is logged here, once, with its whole chain.
 
-use crate::{failure::Failure, limit::RateLimit, pages};
+use crate::{failure::Failure, limit::RateLimit, logging, pages};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{
@@ -211,10 +211,11 @@ pub fn limit_fields(headers: &mut HeaderMap, limit: RateLimit, remaining: u32, r
 }
 
 fn log(failure: &Failure, request_id: &str) {
-    let error = failure as &dyn std::error::Error;
     match failure {
-        Failure::Internal { .. } => tracing::error!(error, request_id, "request failed"),
-        Failure::Unavailable { .. } | Failure::Upstream { .. } => tracing::warn!(error, request_id, "request failed"),
+        Failure::Internal { .. } => tracing::error!(error = logging::whole(failure), request_id, "request failed"),
+        Failure::Unavailable { .. } | Failure::Upstream { .. } => {
+            tracing::warn!(error = logging::whole(failure), request_id, "request failed");
+        }
         _ => {}
     }
 }

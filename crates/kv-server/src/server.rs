@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, Random},
     config::Config,
     failure::Failure,
-    held,
+    held, logging,
     metrics::Levels,
     operations::{
         first_start::{self, first_start},
@@ -120,7 +120,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
             loop {
                 match start(config.clone(), Clock::system(), Random::system()).await {
                     Ok(server) => return server,
-                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the server does not begin"),
+                    Err(error) => tracing::warn!(error = logging::whole(&error), "the server does not begin"),
                 }
                 tokio::time::sleep(BETWEEN_STARTS).await;
             }
@@ -305,7 +305,7 @@ async fn keep_house(app: Arc<App>, tls: Option<Arc<Tls>>) {
         app.limiter.forget_full();
         for (step, result) in done {
             if let Err(error) = result {
-                tracing::warn!(error = &error as &dyn std::error::Error, step, "housekeeping failed");
+                tracing::warn!(error = logging::whole(&error), step, "housekeeping failed");
             }
         }
     }
@@ -314,12 +314,12 @@ async fn keep_house(app: Arc<App>, tls: Option<Arc<Tls>>) {
 /// Takes up what has changed in the files of keys and certificates.
 fn read_again(app: &App, tls: Option<&Tls>) {
     if let Err(error) = app.reload_keys() {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the key files cannot be read again");
+        tracing::warn!(error = logging::whole(&error), "the key files cannot be read again");
     }
     match tls.map(Tls::take_up) {
         Some(Ok(true)) => tracing::info!("the TLS certificate was replaced; new connections get it"),
         Some(Err(error)) => {
-            let error = &error as &dyn std::error::Error;
+            let error = logging::whole(&error);
             tracing::warn!(error, "the changed TLS files cannot be used; the certificate before them is served on");
         }
         Some(Ok(false)) | None => {}

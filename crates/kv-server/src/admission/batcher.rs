@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    logging,
     patience::{self, Unanswered},
 };
 use kv_store::{
@@ -195,7 +196,7 @@ fn run(shared: &Shared, store: &Store, clock: &Clock, outcomes: &Arc<Outcomes>) 
             }
             // Dropping the replies tells the waiting requests.
             Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = logging::whole(&error),
                 requests = requests.len(),
                 "admission failed; the requests are answered 503"
             ),

@@ -112,7 +112,6 @@ impl Guard {
     }
 
     /// Counts the client of a stream until what is returned is dropped.
-    #[must_use]
     pub fn client(&self) -> TaskTrackerToken {
         let clients = self.0.slot.clients.get_or_init(|| {
             let clients = TaskTracker::new();

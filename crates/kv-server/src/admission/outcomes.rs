@@ -1,7 +1,7 @@
 //! Outcomes: how begun entries ended, written in batches behind the requests. None is dropped: while the database does
 //! not take them they wait, and while too many wait no new work is begun. A crash leaves them `unknown`.
 
-use crate::clock::Clock;
+use crate::{clock::Clock, logging};
 use kv_store::{Store, admission::EntryEnd, points::Point};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
@@ -118,7 +118,7 @@ impl Outcomes {
                 }
                 Err(error) => {
                     let since = *failing_since.get_or_insert_with(|| {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "outcomes wait for the database");
+                        tracing::warn!(error = logging::whole(&error), "outcomes wait for the database");
                         Instant::now()
                     });
                     if self.queue.lock().closed && since.elapsed() > LAST_TRIES {

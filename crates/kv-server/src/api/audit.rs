@@ -7,6 +7,7 @@ use super::{
 use crate::{
     caller::Caller,
     failure::Failure,
+    logging,
     operations::{
         export_audit::{Export, Form},
         read_audit,
@@ -209,7 +210,7 @@ pub(crate) async fn stream(
             // The answer has begun; all that is left is to break it off, so that nobody takes it for whole.
             Err(failure) => {
                 begun.end(failure.finish());
-                tracing::warn!(error = &failure as &dyn std::error::Error, "an export of the audit log broke off");
+                tracing::warn!(error = logging::whole(&failure), "an export of the audit log broke off");
                 Some((Err(failure), None))
             }
         }

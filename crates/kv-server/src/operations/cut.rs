@@ -7,6 +7,7 @@ use crate::{
     admission::{Interruption, Marked, Reaching},
     app::App,
     broken::Rule,
+    logging,
 };
 use kv_authz::{KeyId, Owner, Principal, Unusable, UserId, kubernetes::authorize_kubernetes};
 use kv_store::{Credential, Cut};
@@ -42,7 +43,7 @@ async fn mark_dead(app: &Arc<App>, user: UserId) -> Marked {
     match app.with_store(move |store| store.dead_among(user, &running, now)).await {
         Ok(dead) => app.in_flight.mark(REVOKED, |candidate: Credential, _| dead.contains(&candidate)),
         Err(error) => {
-            tracing::warn!(%error, %user, "the credentials in use could not be looked at; all that runs with them has ended");
+            tracing::warn!(error = logging::whole(&error), %user, "the credentials in use could not be looked at; all that runs with them has ended");
             app.in_flight.mark(Interruption::Unconfirmed, |_, owner| owner == user)
         }
     }
@@ -64,7 +65,11 @@ async fn mark_some_beyond_rights(app: &Arc<App>, users: &[UserId]) -> Marked {
     let found = match app.with_store(move |store| store.rights_of(&wanted)).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%error, ?users, "rights could not be read again; all that runs in clusters with them has ended");
+            tracing::warn!(
+                error = logging::whole(&error),
+                ?users,
+                "rights could not be read again; all that runs in clusters with them has ended"
+            );
             return app.in_flight.mark_reaching(Interruption::Unconfirmed, |whose, _| users.contains(&whose));
         }
     };
@@ -100,7 +105,10 @@ pub async fn mark_past(app: &Arc<App>) -> Marked {
         let living = match app.with_store(move |store| store.living_among(&wanted, now)).await {
             Ok(living) => living,
             Err(error) => {
-                tracing::warn!(%error, "sessions that may be over could not be looked at; what runs in them has ended");
+                tracing::warn!(
+                    error = logging::whole(&error),
+                    "sessions that may be over could not be looked at; what runs in them has ended"
+                );
                 let theirs =
                     |candidate, _| matches!(candidate, Credential::Session(session) if some.contains(&session));
                 marked = marked.and(app.in_flight.mark(Interruption::Unconfirmed, theirs));

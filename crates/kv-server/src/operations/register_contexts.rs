@@ -6,6 +6,7 @@ use crate::{
     app::App,
     cluster::{ClusterAccess, ClusterName, KubeconfigSource},
     failure::Failure,
+    logging,
 };
 use secrecy::SecretString;
 use std::{
@@ -39,7 +40,7 @@ pub async fn register_contexts(app: &Arc<App>) -> Result<usize, Failure> {
             Err(Failure::Conflict { .. }) => {}
             Err(failure @ Failure::Unavailable { .. }) => return Err(failure),
             Err(failure) => {
-                tracing::warn!(cluster = name, error = &failure as &dyn std::error::Error, "not registered")
+                tracing::warn!(cluster = name, error = logging::whole(&failure), "not registered")
             }
         }
     }
@@ -93,7 +94,7 @@ fn in_cluster(app: &App) -> Option<ClusterAccess> {
     match ClusterAccess::from_parts(server, Some(&file("ca.crt")?), token) {
         Ok(access) => Some(access),
         Err(error) => {
-            tracing::warn!(%error, "the cluster that this runs in is not registered");
+            tracing::warn!(error = logging::whole(&error), "the cluster that this runs in is not registered");
             None
         }
     }

@@ -1,7 +1,7 @@
 //! A visit: a request by somebody who is still to prove who they are. What signing in and renewing a session have in common:
 //! the limits on attempts, and the record.
 
-use crate::{agent, app::App, failure::Failure};
+use crate::{agent, app::App, failure::Failure, logging};
 use kv_authz::{
     Actor, EntryId, UserId,
     audit::{Detail, Entry, Event, Finish, Origin, Target},
@@ -147,6 +147,6 @@ pub(super) async fn count_attempt(app: &Arc<App>, subject: Vec<u8>) -> Result<()
 /// have failed if this does: then they wait a little the next time.
 pub(super) async fn forget_failures(app: &Arc<App>, subject: Vec<u8>) {
     if let Err(error) = app.with_store(move |store| store.forget_failures(&subject)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "failed attempts were not forgotten");
+        tracing::warn!(error = logging::whole(&error), "failed attempts were not forgotten");
     }
 }

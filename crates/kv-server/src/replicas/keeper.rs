@@ -9,6 +9,7 @@ use crate::{
     app::App,
     broken::Rule,
     clock::RandomError,
+    logging,
 };
 use kv_store::{LeaseConnection, LeaseNews, NumberedCut, Replica, StoreError, points::Point};
 use std::{
@@ -103,7 +104,7 @@ impl Keeper {
                 Err(error) => {
                     self.connection = None;
                     if well {
-                        let error = &error as &dyn std::error::Error;
+                        let error = logging::whole(&error);
                         tracing::warn!(
                             error,
                             "the database does not answer about revocations; the lease runs out if that goes on"
@@ -114,7 +115,10 @@ impl Keeper {
             }
         }
         if let Some(Err(error)) = self.connection.map(LeaseConnection::leave) {
-            tracing::warn!(%error, "this server could not leave; others wait for it until its lease has run out");
+            tracing::warn!(
+                error = logging::whole(&error),
+                "this server could not leave; others wait for it until its lease has run out"
+            );
         }
     }
 

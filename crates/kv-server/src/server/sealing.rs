@@ -2,7 +2,7 @@
 //!
 //! Nobody waits for it here; what cannot be sealed now waits for the next round.
 
-use crate::app::App;
+use crate::{app::App, logging};
 use kv_store::StoreError;
 use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ pub(super) async fn keep_sealing(app: Arc<App>) {
                 round = round.saturating_add(1);
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the audit log is not sealed for now");
+                tracing::warn!(error = logging::whole(&error), "the audit log is not sealed for now");
             }
             Err(error) => tracing::error!(%error, "sealing the audit log panicked"),
         }
@@ -52,7 +52,7 @@ fn seal_once(
     if let Some(until) = until
         && let Err(error) = adopt(app, since, until)
     {
-        let error = &error as &dyn std::error::Error;
+        let error = logging::whole(&error);
         tracing::warn!(error, "what an earlier run left unsealed stays so until the next start, and reads as unsealed");
     }
     Ok(since)
