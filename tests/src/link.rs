@@ -129,6 +129,19 @@ impl Link {
         Self { address, state, counts, _end: end }
     }
 
+    /// A link to the server of a PostgreSQL URL, and the URL that leads over it.
+    ///
+    /// # Panics
+    /// Where the URL names no address.
+    #[must_use]
+    pub fn to_database(url: &str) -> (Self, String) {
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        let place = rest.split('/').next().unwrap();
+        let link = Self::to(place.parse().unwrap());
+        let over = url.replace(place, &link.address.to_string());
+        (link, over)
+    }
+
     /// Does otherwise from now on.
     pub fn set(&self, manner: Manner) {
         self.state.send_modify(|state| {

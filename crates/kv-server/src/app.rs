@@ -29,7 +29,14 @@ use crate::{
 use kv_authz::Policy;
 use kv_store::{ClusterList, Opener, SealKey, Store, StoreError};
 use parking_lot::Mutex;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -136,6 +143,8 @@ pub struct App {
     chain: Uuid,
     clusters: Known<ClusterList>,
     stopping: CancellationToken,
+    /// Whether it is a server's that serves nobody yet.
+    starts: AtomicBool,
 }
 
 impl App {
@@ -191,6 +200,7 @@ impl App {
             chain,
             clusters: Known::default(),
             stopping: CancellationToken::new(),
+            starts: AtomicBool::new(opener == Opener::Server),
             config,
             store,
             clock,
@@ -216,7 +226,9 @@ impl App {
         T: Send + 'static,
         E: Into<Failure> + Send + 'static,
     {
-        patience::answer(self.with_store_at_length(work), Duration::MAX, || self.store.is_silent()).await?
+        let starts = self.starts.load(Ordering::Relaxed);
+        let longest = if starts { patience::START } else { Duration::MAX };
+        patience::answer(self.with_store_at_length(work), longest, || !starts && self.store.is_silent()).await?
     }
 
     /// The same for what takes the database long by its nature, and is waited for until it ends.
@@ -306,6 +318,11 @@ impl App {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.stopping.is_cancelled()
+    }
+
+    /// Requests are served from now on, and kept waiting by no call that the database is silent about.
+    pub fn has_started(&self) {
+        self.starts.store(false, Ordering::Relaxed);
     }
 
     /// Tells load balancers to look elsewhere, and those with a stream to open it there.

@@ -204,6 +204,7 @@ pub async fn start(config: Config, clock: Clock, random: Random) -> Result<Runni
 
     // Before anything is answered.
     let membership = Membership::begin(&app).await?;
+    app.has_started();
     let metrics_handle = metrics.handle();
     drop(tokio::spawn(metrics));
     Ok(Running {

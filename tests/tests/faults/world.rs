@@ -100,13 +100,8 @@ impl World {
             );
             let acting = Acting::operator(app.inside()).unwrap();
             add_cluster(&acting, &format!("c{number}"), &access.unwrap(), false).await.unwrap();
-            let by = (backend == Backend::Postgres).then(|| {
-                let (_, rest) = url.rsplit_once('@').unwrap();
-                let place = rest.split('/').next().unwrap();
-                let link = Link::to(place.parse().unwrap());
-                (url.replace(place, &link.address.to_string()), link)
-            });
-            let (url, database) = by.map_or((url.clone(), None), |(url, link)| (url, Some(link)));
+            let by = (backend == Backend::Postgres).then(|| Link::to_database(&url));
+            let (url, database) = by.map_or((url.clone(), None), |(link, url)| (url, Some(link)));
             made.push(Server {
                 process: Mutex::default(),
                 address: Mutex::new(nowhere),

@@ -8,7 +8,7 @@ use kv_server::{
     server,
 };
 use kv_store::Opener;
-use kv_tests::{Backend, Cluster, PASSWORD, Process, Request, TestApp, TestDatabase, on_both};
+use kv_tests::{Backend, Cluster, Link, Manner, PASSWORD, Process, Request, TestApp, TestDatabase, on_both};
 use serde_json::json;
 use std::time::Duration;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -21,6 +21,8 @@ on_both!(
     the_operators_contexts_are_registered_once,
 );
 
+/// How long everything takes to a database that is far away.
+const DISTANT: Duration = Duration::from_millis(50);
 const POD: &str = "/api/v1/clusters/prod/namespaces/team/pods/web";
 
 async fn attack_232_an_operators_task_revokes_for_the_running_server(backend: Backend) {
@@ -228,4 +230,16 @@ async fn the_operators_contexts_are_registered_once(backend: Backend) {
         );
     }
     assert_eq!(database.count("audit_entries", "action = 'cluster.add' AND user_name = 'operator'"), 1);
+}
+
+#[test]
+fn a_first_start_waits_for_a_database_that_is_slow() {
+    kv_tests::run(async {
+        let (database, folder) = (TestDatabase::fresh(Backend::Postgres), tempfile::tempdir().unwrap());
+        let (link, url) = Link::to_database(&database.url_text());
+        // A user is made by several statements, which all together take longer than a request is kept waiting for.
+        link.set(Manner::Delay { usual: DISTANT, tail: DISTANT });
+        let process = Process::serving(SERVER, folder.path(), &[("KUBEVISION_DATABASE_URL", &url)]).await;
+        assert!(process.words().contains("Sign in as `admin` with this password"), "{}", process.words());
+    });
 }
