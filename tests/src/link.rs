@@ -4,7 +4,7 @@
 //! What is carried is never looked into, and never changed, reordered or lost: a silent link holds it back, as TCP does until
 //! the network is whole again. How much each side has given it is counted at its sockets, taken or not yet taken.
 
-use crate::carried::Carried;
+use crate::{carried::Carried, postgres::address_of};
 use std::{
     io,
     net::SocketAddr,
@@ -135,10 +135,9 @@ impl Link {
     /// Where the URL names no address.
     #[must_use]
     pub fn to_database(url: &str) -> (Self, String) {
-        let (_, rest) = url.rsplit_once('@').unwrap();
-        let place = rest.split('/').next().unwrap();
-        let link = Self::to(place.parse().unwrap());
-        let over = url.replace(place, &link.address.to_string());
+        let address = address_of(url);
+        let link = Self::to(address);
+        let over = url.replace(&address.to_string(), &link.address.to_string());
         (link, over)
     }
 

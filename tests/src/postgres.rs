@@ -95,14 +95,7 @@ impl Postgres {
     /// Never: the task said it.
     #[must_use]
     pub fn address(&self, node: Node) -> SocketAddr {
-        let (_, rest) = self.url(node).split_once('@').unwrap();
-        rest.split('/').next().unwrap().parse().unwrap()
-    }
-
-    /// The URL of the primary's database, reached at another address.
-    #[must_use]
-    pub fn url_by(&self, address: SocketAddr) -> String {
-        self.primary.replace(&self.address(Node::Primary).to_string(), &address.to_string())
+        address_of(self.url(node))
     }
 
     /// A look at a server's database, past everything in between.
@@ -169,4 +162,10 @@ impl Drop for Postgres {
         }
         let _ = self.task.wait();
     }
+}
+
+/// The address in a PostgreSQL URL.
+pub(crate) fn address_of(url: &str) -> SocketAddr {
+    let (_, rest) = url.rsplit_once('@').unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
 }

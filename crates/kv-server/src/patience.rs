@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout};
 
 /// How long any call is waited for before the database's silence counts.
 const SOON: Duration = Duration::from_millis(700);
-/// How long a server that starts waits for each of its first calls, silence or not: nobody is kept waiting. Were one given up and done all
-/// the same, the first administrator could have a password that was made up, and shown to nobody.
+/// How long a server that starts waits for each of its first calls, silence or not: nobody is kept waiting. Were one given
+/// up and done all the same, the first administrator could have a password that was made up, and shown to nobody.
 pub const START: Duration = Duration::from_secs(5);
 /// Between two looks afterwards.
 const LOOK: Duration = Duration::from_millis(50);

@@ -67,8 +67,7 @@ impl Load {
 
 impl World {
     pub(crate) async fn on(postgres: Postgres) -> Self {
-        let link = Link::to(postgres.address(Node::Primary));
-        let url = postgres.url_by(link.address);
+        let (link, url) = Link::to_database(postgres.url(Node::Primary));
         // The URL counts; no file is made.
         let app = TestApp::with(Backend::Sqlite, &[("KUBEVISION_DATABASE_URL", url.as_str())]).await;
         let cluster = Cluster::start();

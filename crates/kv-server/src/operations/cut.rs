@@ -43,7 +43,11 @@ async fn mark_dead(app: &Arc<App>, user: UserId) -> Marked {
     match app.with_store(move |store| store.dead_among(user, &running, now)).await {
         Ok(dead) => app.in_flight.mark(REVOKED, |candidate: Credential, _| dead.contains(&candidate)),
         Err(error) => {
-            tracing::warn!(error = logging::whole(&error), %user, "the credentials in use could not be looked at; all that runs with them has ended");
+            tracing::warn!(
+                error = logging::whole(&error),
+                %user,
+                "the credentials in use could not be looked at; all that runs with them has ended"
+            );
             app.in_flight.mark(Interruption::Unconfirmed, |_, owner| owner == user)
         }
     }
